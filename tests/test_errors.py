@@ -1,0 +1,42 @@
+import pytest
+
+from trainer.errors import Interrupted, TrainingFailed, UserError, nearest
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"), [(UserError, 2), (TrainingFailed, 3), (Interrupted, 75)]
+)
+def test_exit_codes_are_those_of_the_design(error, exit_code):
+    assert error.exit_code == exit_code
+    assert error("what is wrong").exit_code == exit_code
+
+
+def test_errors_are_siblings_so_that_catching_one_does_not_catch_another():
+    kinds = [UserError, TrainingFailed, Interrupted]
+    assert [kind.__bases__ for kind in kinds] == [(Exception,)] * 3
+
+
+def test_message_is_printed_as_given():
+    assert str(UserError("data.train is empty")) == "data.train is empty"
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("batchsize", "; did you mean 'batch_size'?"),
+        ("learning_rat", "; did you mean 'learning_rate'?"),
+        ("quite_another_thing", ""),
+        ("", ""),
+    ],
+)
+def test_nearest_names_the_closest_or_nothing(name, phrase):
+    assert nearest(name, ["learning_rate", "batch_size", "epochs"]) == phrase
+
+
+def test_nearest_without_valid_names_is_empty():
+    assert nearest("batch_size", []) == ""
+
+
+def test_nearest_does_not_depend_on_the_order_of_equally_close_names():
+    # "colum" is one letter away from both.
+    assert nearest("colum", ["column", "colums"]) == nearest("colum", ["colums", "column"])
