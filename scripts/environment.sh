@@ -14,8 +14,9 @@ run() {
 
 # Prints the first Python that can make environments; a name on PATH may be a shim that cannot start.
 find_python() {
-  local candidate
-  for candidate in ${PYTHON:-python3.12 python3.11 python3.10 python3}; do
+  local candidate candidates=(python3.12 python3.11 python3.10 python3)
+  if [[ -n ${PYTHON:-} ]]; then candidates=("$PYTHON"); fi
+  for candidate in "${candidates[@]}"; do
     if "$candidate" -c 'import sys, venv, ensurepip
 sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
       printf '%s\n' "$candidate"
@@ -44,8 +45,9 @@ use_environment() {
 
   stamp=$(cd "$repository_dir" && cksum setup.py pyproject.toml)
   if [[ ! -f $stamp_path || $(<"$stamp_path") != "$stamp" ]]; then
-    run python -m pip install --quiet --upgrade pip
-    run python -m pip install --quiet --editable "$repository_dir[$extras]"
+    # -qq: errors only.
+    run python -m pip install -qq --upgrade pip
+    run python -m pip install -qq --editable "$repository_dir[$extras]"
     printf '%s\n' "$stamp" >"$stamp_path"
   fi
 }

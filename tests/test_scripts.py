@@ -48,9 +48,9 @@ def test_newest_python_that_starts_is_chosen(tmp_path):
 
 
 def test_python_variable_wins(tmp_path):
-    write_fake_python(tmp_path / "mine", "exit 0")
-    done = run_bash("find_python", PYTHON=str(tmp_path / "mine"))
-    assert done.stdout == f"{tmp_path}/mine\n"
+    write_fake_python(tmp_path / "my python", "exit 0")
+    done = run_bash("find_python", PYTHON=str(tmp_path / "my python"))
+    assert done.stdout == f"{tmp_path}/my python\n"
 
 
 def test_unusable_python_is_named_with_what_to_do(tmp_path):
