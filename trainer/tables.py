@@ -1,0 +1,110 @@
+"""Tables of rows that are looked up by id, and the gradients of such look-ups.
+
+Why not `keras.layers.Embedding`: it reads the whole table each step, and Keras 3's optimizers make
+its gradient dense and add up the squares of equal ids one by one (keras issue 19992).
+
+Imports Keras and TensorFlow only. Axes: N looked-up ids, U different ids, R rows, W width.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+# Measured crossing point, see use_dense_update.
+_DENSE_ROWS_PER_ID = 4
+
+
+class Table(keras.layers.Layer):
+    """`num_rows` rows of `width` float32, looked up by id.
+
+    Args:
+        num_rows: ids are 0 .. num_rows - 1; others are an error on CPU, undefined elsewhere.
+        width: numbers per row.
+        initializer_sd: standard deviation of the initial values; 0 for zeros.
+        name: of the layer; the weight is `<name>/table`.
+        dense_update: whether the optimizer treats the gradient as a whole table
+            (`use_dense_update`).
+        seed: of the initial values; None draws one from `keras.utils.set_random_seed`.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        width: int,
+        *,
+        initializer_sd: float,
+        name: str,
+        dense_update: bool,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(name=name, dtype="float32")
+        self.dense_update = dense_update
+        initializer: keras.initializers.Initializer = keras.initializers.Zeros()
+        if initializer_sd:
+            initializer = keras.initializers.RandomNormal(stddev=initializer_sd, seed=seed)
+        self.table = self.add_weight(
+            shape=(num_rows, width), initializer=initializer, name="table", autocast=False
+        )
+        self.built = True
+
+    @property
+    def variable(self) -> tf.Variable:
+        """The (num_rows, width) variable to take gradients for."""
+        return self.table.value
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        """The rows of `ids`.
+
+        Args:
+            ids: (...) int32.
+
+        Returns:
+            (..., width) float32. Its gradient for `variable` is a `tf.IndexedSlices` with one slice
+            per id, equal ids not merged.
+        """
+        # Not keras.ops.take: that reads the whole table, and a table that is being read is copied
+        # by the next in-place update (64 MB a step at a million rows of 16).
+        return tf.gather(self.variable, ids)
+
+
+class MergedRows(NamedTuple):
+    """A sparse gradient with each id once: ids (U,) int32 or int64, values (U, W) float32."""
+
+    ids: tf.Tensor
+    values: tf.Tensor
+
+
+def merge_rows(gradient: tf.IndexedSlices) -> MergedRows:
+    """Add up the slices of equal ids, ids in the order of their first occurrence.
+
+    Not for XLA: the number of different ids is known only when it runs.
+    """
+    ids, position = tf.unique(gradient.indices)
+    values = tf.cast(gradient.values, tf.float32)
+    return MergedRows(ids, tf.math.unsorted_segment_sum(values, position, tf.size(ids)))
+
+
+def merge_dense(ids: tf.Tensor, values: tf.Tensor, num_rows: int) -> tf.Tensor:
+    """Add up the slices of equal ids into a whole table.
+
+    Args:
+        ids: (N,) integer.
+        values: (N, W) floating.
+        num_rows: R.
+
+    Returns:
+        (R, W) float32, 0 in rows without an id.
+    """
+    return tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), ids, num_rows)
+
+
+def use_dense_update(num_rows: int, ids_per_batch: int) -> bool:
+    """Whether to update a table as a whole rather than by its touched rows.
+
+    >>> use_dense_update(40_000, 4096 * 20), use_dense_update(1_000_000, 1024)
+    (True, False)
+    """
+    return num_rows <= _DENSE_ROWS_PER_ID * ids_per_batch
