@@ -1,0 +1,105 @@
+"""Tolerant field types of the config: what a tuning service and a shell really send.
+
+Integers accept 64, 64.0, "64.0" and "6.4e1" (python-aiplatform issue 866: a study sends integers as
+doubles) and refuse 64.5; lists accept YAML lists, JSON, commas and spaces; true and false are no
+numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+Auto = Literal["auto"]
+
+
+def tolerant_int(value: Any) -> Any:
+    """An integer from 64, 64.0, "64.0", "6.4e1"; anything else is left for the type to refuse.
+
+    Raises:
+        ValueError: `value` is true or false.
+
+    >>> tolerant_int("6.4e1"), tolerant_int(64.0), tolerant_int("auto"), tolerant_int("64.5")
+    (64, 64, 'auto', '64.5')
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"must be a whole number; received {value}")
+    if not isinstance(value, str | float):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    # A text of digits is taken as it is: a double holds integers up to 2^53 only.
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    return int(number) if number.is_integer() else value
+
+
+def plain_number(value: Any) -> Any:
+    """`value`, unless it is true or false, which the type would take for 1 and 0.
+
+    Raises:
+        ValueError: `value` is true or false.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number; received {value}")
+    return value
+
+
+def split_list(value: Any) -> Any:
+    """A list from "128,64", "128 64", "[128, 64]", or one number.
+
+    Raises:
+        ValueError: a text that begins with [ is no JSON.
+
+    >>> split_list("128, 64"), split_list("[128, 64]"), split_list(""), split_list(128.0)
+    (['128', '64'], [128, 64], [], [128.0])
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return [value]
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("["):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"must be a list such as [1, 2]; received {value!r}") from error
+    return text.replace(",", " ").split()
+
+
+def split_texts(value: Any) -> Any:
+    """A list of texts from one text, "a,b", or JSON; a space belongs to the text.
+
+    Numbers become their shortest text, as they stand in a column of categories.
+
+    Raises:
+        ValueError: an item is true or false: YAML reads an unquoted yes, no, on or off so.
+
+    >>> split_texts("one path/a.csv, b.csv"), split_texts([1, 2.0, 2.5, "x"])
+    (['one path/a.csv', 'b.csv'], ['1', '2', '2.5', 'x'])
+    """
+    if isinstance(value, str) and not value.strip().startswith("["):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    items = split_list(value)
+    return [_text(item) for item in items] if isinstance(items, list | tuple) else items
+
+
+def _text(item: Any) -> Any:
+    if isinstance(item, bool):
+        raise ValueError(
+            f"must be texts; received {item}. Put yes, no, true and the like in quotes"
+        )
+    if isinstance(item, int | float):
+        return str(int(item)) if float(item).is_integer() else str(item)
+    return item
+
+
+Int = Annotated[int, BeforeValidator(tolerant_int)]
+Float = Annotated[float, BeforeValidator(plain_number), Field(allow_inf_nan=False)]
+IntList = Annotated[tuple[Int, ...], BeforeValidator(split_list)]
+FloatList = Annotated[tuple[Float, ...], BeforeValidator(split_list)]
+TextList = Annotated[tuple[str, ...], BeforeValidator(split_texts)]
