@@ -1,0 +1,301 @@
+"""Metrics of a whole evaluation set, exact and weighted, in float64; numpy only, no TensorFlow.
+
+One function per task, rows in and a dict out. A metric that the rows do not define (AUC of one
+class, R2 of a constant label) is absent from the dict: never NaN, never a made-up 0. A further task
+is a further function with its names in `_TASK_METRICS` and its branch in `task_metrics`.
+
+Axes: B rows, G groups of rows with equal score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.errors import TrainingFailed, UserError, nearest
+
+Task = Literal["regression", "binary"]
+Goal = Literal["minimize", "maximize"]
+Metrics = dict[str, float]
+Vector = npt.NDArray[np.float64]
+
+# What training can monitor, and which way is better. Means and counts are no goals.
+METRIC_GOALS: dict[str, Goal] = {
+    "rmse": "minimize",
+    "mae": "minimize",
+    "r2": "maximize",
+    "log_loss": "minimize",
+    "auc": "maximize",
+    "pr_auc": "maximize",
+    "accuracy": "maximize",
+    "precision": "maximize",
+    "recall": "maximize",
+    "f1": "maximize",
+}
+# By task; the first is what `training.monitor: auto` stands for.
+_TASK_METRICS: dict[Task, tuple[str, ...]] = {
+    "regression": ("rmse", "mae", "r2"),
+    "binary": ("log_loss", "auc", "pr_auc", "accuracy", "precision", "recall", "f1"),
+}
+# Left out of the one-line text; they are in the dict and in metrics.jsonl.
+_NOT_IN_LINE = frozenset({"mean_prediction", "mean_label", "mean_bias", "num_rows", "sum_weight"})
+# A training mean of 0 or 1 would give the constant predictor an infinite log loss.
+_SMALLEST_RATE = 1e-15
+
+
+class Monitor(NamedTuple):
+    """The metric that chooses the weights and the direction that is better."""
+
+    name: str
+    goal: Goal
+
+
+def resolve_monitor(monitor: str, task: Task) -> Monitor:
+    """The metric that `training.monitor` means for a task.
+
+    Raises:
+        UserError: the task has no such metric.
+
+    >>> resolve_monitor("auto", "binary")
+    Monitor(name='log_loss', goal='minimize')
+    """
+    valid = _TASK_METRICS[task]
+    name = valid[0] if monitor == "auto" else monitor
+    if name not in valid:
+        raise UserError(
+            f"training.monitor must be auto or a metric of label.task {task} ({', '.join(valid)}); "
+            f"received {monitor!r}{nearest(monitor, valid)}"
+        )
+    return Monitor(name, METRIC_GOALS[name])
+
+
+def task_metrics(
+    task: Task,
+    *,
+    label: npt.ArrayLike,
+    output: npt.ArrayLike,
+    weight: npt.ArrayLike | None,
+    threshold: float,
+) -> Metrics:
+    """The metrics of a task from the model's output: values, or logits for binary."""
+    if task == "regression":
+        return regression_metrics(label, output, weight)
+    return binary_metrics(label, output, weight, threshold)
+
+
+def constant_metrics(
+    task: Task,
+    *,
+    train_mean: float,
+    label: npt.ArrayLike,
+    weight: npt.ArrayLike | None,
+    threshold: float,
+) -> Metrics:
+    """The metrics of a predictor that always gives the training mean of the label.
+
+    For binary, a mean of exactly 0 or 1 is moved inside by 1e-15, so that the log loss is finite.
+    """
+    output = train_mean
+    if task == "binary":
+        output = _logit(min(max(train_mean, _SMALLEST_RATE), 1 - _SMALLEST_RATE))
+    outputs_B = np.full(np.shape(label), output, np.float64)
+    return task_metrics(task, label=label, output=outputs_B, weight=weight, threshold=threshold)
+
+
+def regression_metrics(
+    label: npt.ArrayLike, prediction: npt.ArrayLike, weight: npt.ArrayLike | None = None
+) -> Metrics:
+    """rmse, mae, r2, mean_bias, mean_prediction, mean_label, num_rows, sum_weight.
+
+    With weights w, means are sum(w x) / sum(w); mean_bias = mean_prediction - mean_label;
+    r2 = 1 - sum(w (y - f)^2) / sum(w (y - mean_label)^2), absent where the label is constant.
+    Without rows, or with weights that are all 0, only num_rows and sum_weight are there.
+
+    Args:
+        label: (B,) y.
+        prediction: (B,) f.
+        weight: (B,), 0 or more; None: rows weigh 1.
+
+    Raises:
+        TrainingFailed: a prediction is not finite.
+        ValueError: the shapes differ.
+
+    >>> format_metrics(regression_metrics([1.0, 3.0], [2.0, 3.0]))
+    'rmse 0.707  mae 0.500  r2 0.500'
+    """
+    label_B, prediction_B, weight_B = _checked(label, prediction, weight)
+    metrics = _counts(weight_B)
+    if metrics["sum_weight"] == 0:
+        return metrics
+    error_B = prediction_B - label_B
+    scores = {
+        "rmse": math.sqrt(_mean(error_B**2, weight_B)),
+        "mae": _mean(np.abs(error_B), weight_B),
+    }
+    weighted_label = label_B[weight_B > 0]
+    if weighted_label.min() < weighted_label.max():
+        variance = _mean((label_B - _mean(label_B, weight_B)) ** 2, weight_B)
+        scores["r2"] = 1 - _mean(error_B**2, weight_B) / variance
+    return scores | _means(label_B, prediction_B, weight_B) | metrics
+
+
+def binary_metrics(
+    label: npt.ArrayLike,
+    logit: npt.ArrayLike,
+    weight: npt.ArrayLike | None = None,
+    threshold: float = 0.5,
+) -> Metrics:
+    """log_loss, auc, pr_auc, accuracy, precision, recall, f1, the means and the counts.
+
+    log_loss = mean of log(1 + exp(-z)) where y = 1 and log(1 + exp(z)) where y = 0 (nats).
+    auc: the chance that a positive row has a larger logit than a negative one, ties count half.
+    pr_auc: average precision, sum over distinct logits of (R_n - R_(n-1)) P_n, not interpolated.
+    A row counts as positive from probability `threshold` on.
+
+    Absent: auc and pr_auc where one class has no weight; precision where no row counts as positive;
+    recall where no row is positive; f1 where neither. Without rows, or with weights that are all 0,
+    only num_rows and sum_weight are there.
+
+    Source: definitions of scikit-learn's log_loss, roc_auc_score and average_precision_score.
+
+    Args:
+        label: (B,) y, 0 or 1.
+        logit: (B,) z, log-odds of the positive class, of any size.
+        weight: (B,), 0 or more; None: rows weigh 1.
+        threshold: in (0, 1).
+
+    Raises:
+        TrainingFailed: a logit is not finite.
+        ValueError: the shapes differ, or a label is neither 0 nor 1.
+    """
+    label_B, logit_B, weight_B = _checked(label, logit, weight)
+    if not np.isin(label_B, (0.0, 1.0)).all():
+        raise ValueError("a label of a binary task is neither 0 nor 1")
+    metrics = _counts(weight_B)
+    if metrics["sum_weight"] == 0:
+        return metrics
+    loss_B = np.logaddexp(0.0, np.where(label_B == 1, -logit_B, logit_B))
+    return (
+        {"log_loss": _mean(loss_B, weight_B)}
+        | _ranking_metrics(label_B, logit_B, weight_B)
+        | _decision_metrics(label_B == 1, logit_B >= _logit(threshold), weight_B)
+        | _means(label_B, sigmoid(logit_B), weight_B)
+        | metrics
+    )
+
+
+def sigmoid(logit: npt.ArrayLike) -> Vector:
+    """1 / (1 + exp(-logit)) in float64; no overflow at any logit.
+
+    >>> sigmoid([-1e4, 0.0, 1e4]).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return np.exp(-np.logaddexp(0.0, -np.asarray(logit, np.float64)))
+
+
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """The scores in one readable line of three significant digits; means and counts are left out.
+
+    Names may carry the prefix val_ of the training log.
+
+    >>> format_metrics({"rmse": 4.4137, "mae": 1.8702, "r2": 0.7934, "num_rows": 1572})
+    'rmse 4.41  mae 1.87  r2 0.793'
+    """
+    shown = [name for name in metrics if name.removeprefix("val_") not in _NOT_IN_LINE]
+    scores = [f"{name} {_short(metrics[name])}" for name in shown]
+    return "  ".join(scores) if scores else "no metrics (no rows with weight)"
+
+
+def _checked(
+    label: npt.ArrayLike, output: npt.ArrayLike, weight: npt.ArrayLike | None
+) -> tuple[Vector, Vector, Vector]:
+    """The three as float64 (B,) arrays; unequal shapes are refused, for they would broadcast."""
+    label_B = np.asarray(label, np.float64)
+    output_B = np.asarray(output, np.float64)
+    weight_B = np.ones_like(label_B) if weight is None else np.asarray(weight, np.float64)
+    if label_B.ndim != 1 or not label_B.shape == output_B.shape == weight_B.shape:
+        raise ValueError(
+            "label, output and weight must be (B,); "
+            f"received {label_B.shape}, {output_B.shape}, {weight_B.shape}"
+        )
+    if bad := int(np.count_nonzero(~np.isfinite(output_B))):
+        raise TrainingFailed(
+            f"{bad} of {output_B.size} predictions are not finite; "
+            "lower the learning rates or set optimizer.clip_norm"
+        )
+    return label_B, output_B, weight_B
+
+
+def _counts(weight_B: Vector) -> Metrics:
+    return {"num_rows": int(weight_B.size), "sum_weight": float(weight_B.sum())}
+
+
+def _mean(values_B: Vector, weight_B: Vector) -> float:
+    return float((values_B * weight_B).sum() / weight_B.sum())
+
+
+def _means(label_B: Vector, prediction_B: Vector, weight_B: Vector) -> Metrics:
+    mean_prediction, mean_label = _mean(prediction_B, weight_B), _mean(label_B, weight_B)
+    return {
+        "mean_prediction": mean_prediction,
+        "mean_label": mean_label,
+        "mean_bias": mean_prediction - mean_label,
+    }
+
+
+def _ranking_metrics(label_B: Vector, score_B: Vector, weight_B: Vector) -> Metrics:
+    """Area under both curves from the weights of the classes at each distinct score."""
+    order = np.argsort(score_B, kind="stable")
+    sorted_B = score_B[order]
+    starts_G = np.flatnonzero(np.concatenate(([True], sorted_B[1:] != sorted_B[:-1])))
+    positive_G = np.add.reduceat((weight_B * label_B)[order], starts_G)
+    negative_G = np.add.reduceat((weight_B * (1 - label_B))[order], starts_G)
+    positive, negative = positive_G.sum(), negative_G.sum()
+    if positive == 0 or negative == 0:
+        return {}
+    below_G = (np.cumsum(negative_G) - negative_G / 2) / negative
+    true_G = np.cumsum(positive_G[::-1])[::-1]
+    reached_G = true_G + np.cumsum(negative_G[::-1])[::-1]
+    precision_G = np.divide(true_G, reached_G, out=np.zeros_like(true_G), where=reached_G > 0)
+    recall_step_G = positive_G / positive
+    return {
+        "auc": float((recall_step_G * below_G).sum()),
+        "pr_auc": float((recall_step_G * precision_G).sum()),
+    }
+
+
+def _decision_metrics(
+    is_positive_B: npt.NDArray[Any], is_predicted_B: npt.NDArray[Any], weight_B: Vector
+) -> Metrics:
+    """Accuracy, precision, recall and f1 of yes/no decisions; ratios over nothing are absent."""
+    hit = float(weight_B[is_positive_B & is_predicted_B].sum())
+    false_alarm = float(weight_B[~is_positive_B & is_predicted_B].sum())
+    miss = float(weight_B[is_positive_B & ~is_predicted_B].sum())
+    metrics = {"accuracy": _mean((is_positive_B == is_predicted_B).astype(np.float64), weight_B)}
+    ratios = {
+        "precision": (hit, hit + false_alarm),
+        "recall": (hit, hit + miss),
+        "f1": (2 * hit, 2 * hit + false_alarm + miss),
+    }
+    return metrics | {name: part / whole for name, (part, whole) in ratios.items() if whole > 0}
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability) - math.log1p(-probability)
+
+
+def _short(value: float) -> str:
+    """Three significant digits, all digits before the point, exponents only below 0.001.
+
+    >>> [_short(x) for x in (0.0, 0.7934, -12.345, 12345.6, 0.00012345, 9.999)]
+    ['0', '0.793', '-12.3', '12346', '1.23e-04', '10.0']
+    """
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.2e}")
+    exponent = math.floor(math.log10(abs(rounded)))
+    return f"{value:.2e}" if exponent < -3 else f"{value:.{max(0, 2 - exponent)}f}"
