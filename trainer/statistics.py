@@ -1,0 +1,264 @@
+"""What the training rows look like, column by column, in one pass that merges.
+
+`StatisticsBuilder.add` takes blocks, `merge` other builders, `finalize` gives a `TableStatistics`.
+The result does not depend on how rows were cut into blocks: samples, quantiles and vocabularies
+are the same, floating-point sums agree within 1e-9 relative. Imports errors, sampling, tallies,
+numpy and Arrow; must not read files and must not know about kinds of columns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from trainer.errors import UserError
+from trainer.sampling import DistinctSample, Floats, RowSample, UInt64s
+from trainer.tallies import Moments, TokenCounts
+
+# Intervals of the stored quantile grid: fine enough for 128 buckets, 16 KB of JSON a column.
+GRID_INTERVALS = 1000
+
+Column = Any  # numpy or Arrow array; Arrow has no type annotations
+
+
+@dataclass(frozen=True)
+class NumberStatistics:
+    """Statistics of one number over the rows where it is not missing.
+
+    Without such rows every number is 0 and the quantiles are (). `sd` is that of the population,
+    `kurtosis` Pearson's (3 for a normal distribution, 0 for a constant). Quantiles, `mode` (the
+    most frequent value, the smallest of equals) and `mode_share` come from a sample that holds all
+    rows up to `sample_rows`; `distinct` and its quantiles from one that holds all values up to as
+    many.
+    """
+
+    count: int
+    missing: int
+    mean: float
+    sd: float
+    minimum: float
+    maximum: float
+    kurtosis: float
+    zeros: int
+    mode: float
+    mode_share: float
+    distinct: int
+    quantiles: tuple[float, ...]
+    distinct_quantiles: tuple[float, ...]
+
+    def quantile_edges(self, num_buckets: int) -> tuple[float, ...]:
+        """Inner edges of buckets of equal row count.
+
+        Returns:
+            Increasing numbers above the minimum, representable in float32 since the model compares
+            in float32; fewer than num_buckets - 1 where quantiles collapse.
+        """
+        return self._inner_edges(_interpolate(self.quantiles, num_buckets))
+
+    def distinct_edges(self, num_buckets: int) -> tuple[float, ...]:
+        """Inner edges of buckets of equal count of distinct values, as `quantile_edges`."""
+        return self._inner_edges(_interpolate(self.distinct_quantiles, num_buckets))
+
+    def bucket_edges(self, num_buckets: int) -> tuple[float, ...]:
+        """The union of `quantile_edges` and `distinct_edges`: up to 2 * (num_buckets - 1) edges."""
+        by_rows = _interpolate(self.quantiles, num_buckets)
+        by_values = _interpolate(self.distinct_quantiles, num_buckets)
+        return self._inner_edges(np.concatenate([by_rows, by_values]))
+
+    def _inner_edges(self, edges: Floats) -> tuple[float, ...]:
+        edges = np.unique(edges.astype(np.float32)).astype(np.float64)
+        return tuple(edges[edges > np.float32(self.minimum)].tolist())
+
+
+@dataclass(frozen=True)
+class TableStatistics:
+    """Statistics of the training rows; `label` is unweighted."""
+
+    num_rows: int
+    mean_weight: float
+    label: NumberStatistics
+    numbers: dict[str, NumberStatistics]
+    tokens: dict[str, tuple[tuple[str, int], ...]]  # by count, falling, then by token
+    missing_tokens: dict[str, int]
+
+    def to_json(self) -> str:
+        """A text with sorted keys; `from_json` gives an equal object back."""
+        return json.dumps(asdict(self), sort_keys=True, allow_nan=False, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> TableStatistics:
+        """The statistics that `to_json` wrote.
+
+        Raises:
+            UserError: the text is not such a JSON.
+        """
+        try:
+            values = json.loads(text)
+            statistics = cls(
+                num_rows=int(values.pop("num_rows")),
+                mean_weight=float(values.pop("mean_weight")),
+                label=_number_from_json(values.pop("label")),
+                numbers={k: _number_from_json(v) for k, v in values.pop("numbers").items()},
+                tokens={
+                    column: tuple((str(token), int(count)) for token, count in pairs)
+                    for column, pairs in values.pop("tokens").items()
+                },
+                missing_tokens={k: int(v) for k, v in values.pop("missing_tokens").items()},
+            )
+            if values:
+                raise ValueError(f"unknown keys {sorted(values)}")
+            return statistics
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"not a statistics.json of this trainer ({type(error).__name__}: {error}); "
+                "expected what an earlier run wrote. Leave out data.statistics_path to compute it"
+            ) from error
+
+
+class StatisticsBuilder:
+    """Collects the statistics of numbers, categories and the label, block by block."""
+
+    def __init__(
+        self,
+        numbers: Sequence[str],
+        categories: Sequence[str],
+        label: str,
+        sample_rows: int = 65_536,
+    ) -> None:
+        """`sample_rows` bounds both samples; results are exact up to so many rows."""
+        if label in numbers:
+            raise ValueError(f"the label {label!r} is also among the numbers")
+        self._names = (*numbers, label)
+        self._label = label
+        self._num_rows = 0
+        self._sum_weight = 0.0
+        self._moments = {name: Moments() for name in self._names}
+        self._distinct = {name: DistinctSample(sample_rows) for name in self._names}
+        self._rows = RowSample(sample_rows, len(self._names))
+        self._tokens = {name: TokenCounts() for name in categories}
+
+    def add(
+        self,
+        columns: Mapping[str, Column],
+        row_ids: UInt64s,
+        weight: npt.NDArray[Any] | None = None,
+    ) -> None:
+        """Take a block in.
+
+        Args:
+            columns: numbers and label as (B,) floats, NaN, null and infinity meaning missing;
+                categories as Arrow string or dictionary arrays, null and "" meaning missing.
+            row_ids: (B,) uint64, unique over all rows: they choose the sampled rows.
+            weight: (B,) weights, None for 1 each.
+        """
+        self._num_rows += len(row_ids)
+        self._sum_weight += len(row_ids) if weight is None else float(np.sum(weight, dtype=float))
+        if not len(row_ids):
+            return
+        values = [_to_float64(columns[name]) for name in self._names]
+        for name, value in zip(self._names, values, strict=True):
+            is_finite = np.isfinite(value)
+            present = value if is_finite.all() else value[is_finite]
+            self._moments[name].add(present, num_missing=len(value) - len(present))
+            self._distinct[name].add(present)
+        self._rows.add(np.asarray(row_ids, np.uint64), values)
+        for name, counts in self._tokens.items():
+            counts.add(columns[name])
+
+    def merge(self, other: StatisticsBuilder) -> None:
+        """Take in what `other` collected.
+
+        Raises:
+            ValueError: it has other columns or another sample size.
+        """
+        mine = (self._names, list(self._tokens), self._rows.size)
+        theirs = (other._names, list(other._tokens), other._rows.size)
+        if mine != theirs:
+            raise ValueError(f"cannot merge statistics of {theirs} into those of {mine}")
+        self._num_rows += other._num_rows
+        self._sum_weight += other._sum_weight
+        for name in self._names:
+            self._moments[name].merge(other._moments[name])
+            self._distinct[name].merge(other._distinct[name])
+        self._rows.merge(other._rows)
+        for name, counts in self._tokens.items():
+            counts.merge(other._tokens[name])
+
+    def finalize(self) -> TableStatistics:
+        """The statistics of all rows so far; more may be added afterwards."""
+        sample = self._rows.columns()
+        numbers = {
+            name: _summarize(self._moments[name], self._distinct[name], sample[i])
+            for i, name in enumerate(self._names)
+        }
+        return TableStatistics(
+            num_rows=self._num_rows,
+            mean_weight=self._sum_weight / max(1, self._num_rows),
+            label=numbers.pop(self._label),
+            numbers=numbers,
+            tokens={name: counts.sorted_pairs() for name, counts in self._tokens.items()},
+            missing_tokens={name: counts.missing for name, counts in self._tokens.items()},
+        )
+
+
+def _summarize(moments: Moments, distinct: DistinctSample, sample: Floats) -> NumberStatistics:
+    """The statistics of one column; `sample` is its (N,) values in the sampled rows."""
+    sample = np.sort(sample[np.isfinite(sample)])
+    count = moments.count
+    variance = moments.sum_2 / max(1, count)
+    mode, mode_share = _mode(sample)
+    return NumberStatistics(
+        count=count,
+        missing=moments.missing,
+        mean=moments.mean,
+        sd=float(np.sqrt(variance)),
+        minimum=moments.minimum if count else 0.0,
+        maximum=moments.maximum if count else 0.0,
+        kurtosis=moments.sum_4 / count / variance**2 if variance**2 > 0 else 0.0,
+        zeros=moments.zeros,
+        mode=mode,
+        mode_share=mode_share,
+        distinct=distinct.estimate(),
+        quantiles=_grid(sample),
+        distinct_quantiles=_grid(distinct.values()),
+    )
+
+
+def _mode(sample: Floats) -> tuple[float, float]:
+    if not len(sample):
+        return 0.0, 0.0
+    values, counts = np.unique(sample, return_counts=True)
+    return float(values[counts.argmax()]), float(counts.max() / len(sample))
+
+
+def _grid(sample: Floats) -> tuple[float, ...]:
+    if not len(sample):
+        return ()
+    grid = np.quantile(sample, np.linspace(0.0, 1.0, GRID_INTERVALS + 1))
+    return tuple(grid.tolist())
+
+
+def _interpolate(grid: tuple[float, ...], num_buckets: int) -> Floats:
+    """The quantiles 1/num_buckets, 2/num_buckets, ... between the points of the grid."""
+    if not grid:
+        return np.empty(0)
+    shares = np.arange(1, num_buckets) / num_buckets
+    return np.interp(shares, np.linspace(0.0, 1.0, len(grid)), grid)
+
+
+def _to_float64(column: Column) -> Floats:
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        column = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return cast(Floats, np.asarray(column, np.float64))
+
+
+def _number_from_json(values: dict[str, Any]) -> NumberStatistics:
+    for name in ("quantiles", "distinct_quantiles"):
+        values[name] = tuple(float(value) for value in values[name])
+    return NumberStatistics(**values)

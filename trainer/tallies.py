@@ -1,0 +1,126 @@
+"""Running sums that merge: moments of a number, counts of tokens. Imports numpy and Arrow only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trainer.sampling import Floats
+
+# Token counts of the blocks are summed up once so many (token, count) pairs wait.
+MAX_PENDING_TOKENS = 1_000_000
+
+
+@dataclass
+class Moments:
+    """Count, extremes and central power sums: `sum_p` is the sum of (x - mean)^p."""
+
+    count: int = 0
+    missing: int = 0
+    zeros: int = 0
+    minimum: float = np.inf
+    maximum: float = -np.inf
+    mean: float = 0.0
+    sum_2: float = 0.0
+    sum_3: float = 0.0
+    sum_4: float = 0.0
+
+    def add(self, values: Floats, num_missing: int) -> None:
+        """Take in finite values, and the count of rows that have none."""
+        self.missing += num_missing
+        if not len(values):
+            return
+        mean = float(values.mean())
+        deviation = values - mean
+        squared = deviation * deviation
+        self.merge(
+            Moments(
+                count=len(values),
+                zeros=len(values) - int(np.count_nonzero(values)),
+                minimum=float(values.min()),
+                maximum=float(values.max()),
+                mean=mean,
+                sum_2=float(squared.sum()),
+                # Not `@`: BLAS would start threads here (11 ms instead of 3 us a block, beside a
+                # busy reader), and its sum depends on their number.
+                sum_3=float(np.einsum("i,i", squared, deviation)),
+                sum_4=float(np.einsum("i,i", squared, squared)),
+            )
+        )
+
+    def merge(self, other: Moments) -> None:
+        """Take in what `other` summed up.
+
+        Source: Pebay 2008, "Formulas for robust, one-pass parallel computation", section 2.
+        """
+        self.missing += other.missing
+        n, m = self.count, other.count
+        if not m:
+            return
+        total, delta = n + m, other.mean - self.mean
+        step = delta / total
+        self.sum_4 += other.sum_4 + delta * step**3 * n * m * (n * n - n * m + m * m)
+        self.sum_4 += 6 * step**2 * (n * n * other.sum_2 + m * m * self.sum_2)
+        self.sum_4 += 4 * step * (n * other.sum_3 - m * self.sum_3)
+        self.sum_3 += other.sum_3 + delta * step**2 * n * m * (n - m)
+        self.sum_3 += 3 * step * (n * other.sum_2 - m * self.sum_2)
+        self.sum_2 += other.sum_2 + delta * step * n * m
+        self.mean += step * m
+        self.count = total
+        self.zeros += other.zeros
+        self.minimum = min(self.minimum, other.minimum)
+        self.maximum = max(self.maximum, other.maximum)
+
+
+@dataclass
+class TokenCounts:
+    """How often each token occurs; null and "" are missing."""
+
+    missing: int = 0
+    _pending: list[pa.Table] = field(default_factory=list)
+    _num_pending: int = 0
+
+    def add(self, column: Any) -> None:
+        """Take in an Arrow array of strings, plain or dictionary-encoded."""
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        if isinstance(column, pa.ChunkedArray):
+            column = column.unify_dictionaries().combine_chunks()
+        ids = column.indices.drop_null().to_numpy()
+        counts = np.bincount(ids, minlength=len(column.dictionary))
+        self.missing += len(column) - len(ids)
+        used = np.flatnonzero(counts)
+        tokens = column.dictionary.take(pa.array(used)).cast(pa.string())
+        self._append(pa.table({"token": tokens, "count": counts[used]}))
+
+    def merge(self, other: TokenCounts) -> None:
+        """Take in what `other` counted."""
+        self.missing += other.missing
+        self._append(other._compacted())
+
+    def sorted_pairs(self) -> tuple[tuple[str, int], ...]:
+        """All tokens with their counts, by count, falling, then by token."""
+        table = self._compacted().sort_by([("count", "descending"), ("token", "ascending")])
+        return tuple(zip(table["token"].to_pylist(), table["count"].to_pylist(), strict=True))
+
+    def _append(self, table: pa.Table) -> None:
+        is_token = pc.fill_null(pc.not_equal(table["token"], ""), False)
+        self.missing += pc.sum(table.filter(pc.invert(is_token))["count"]).as_py() or 0
+        self._pending.append(table.filter(is_token))
+        self._num_pending += self._pending[-1].num_rows
+        if self._num_pending > MAX_PENDING_TOKENS:
+            # What is left after the sum must not count against the next one, or a large
+            # vocabulary would be summed up again at each block.
+            self._pending, self._num_pending = [self._compacted()], 0
+
+    def _compacted(self) -> pa.Table:
+        empty = pa.table({"token": pa.array([], pa.string()), "count": pa.array([], pa.int64())})
+        table = pa.concat_tables([empty, *self._pending])
+        grouped = table.group_by("token").aggregate([("count", "sum")])
+        return grouped.rename_columns(
+            ["count" if name == "count_sum" else name for name in grouped.column_names]
+        )
