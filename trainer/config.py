@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from trainer.config_errors import describe
+from trainer.config_errors import describe_findings
 from trainer.errors import UserError
 from trainer.fields import Auto, Float, Int, IntList, TextList
 from trainer.schema import Schema
@@ -274,7 +274,7 @@ class OutputConfig(_Section):
 
     job_dir: str | None = Field(
         None,
-        description="Folder of the run, local, gs:// or /gcs/; runs/<name of the config> by default.",
+        description="Folder of the run, local, gs:// or /gcs/; by default runs/<config name>.",
     )
     model_dir: str | None = Field(None, description="Of the SavedModel; <job_dir>/model.")
     checkpoint_dir: str | None = Field(None, description="<job_dir>/checkpoints.")
@@ -342,4 +342,9 @@ def parse_config(values: dict[str, Any], origin: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{origin}: {describe(error, Config)}") from error
+        raise UserError(f"{origin}: {describe(error)}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """What a validation of `Config` found, in one line."""
+    return describe_findings(error, Config)

@@ -39,7 +39,7 @@ _EXPECTED = {
 }
 
 
-def describe(error: ValidationError, model: type[BaseModel]) -> str:
+def describe_findings(error: ValidationError, model: type[BaseModel]) -> str:
     """Findings of a validation in one line, the first three in full.
 
     Args:
