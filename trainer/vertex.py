@@ -137,10 +137,12 @@ def _read_data(
     }
     train = uris["TRAINING"]
     if data_format == "bigquery" or (train or "").startswith("bq://"):
-        table = (train or "bq://PROJECT.DATASET.training").removeprefix("bq://")
+        table = (
+            (train or "bq://PROJECT.DATASET.training").removeprefix("bq://").replace(".", ":", 1)
+        )
         raise UserError(
             "AIP_DATA_FORMAT is bigquery; tables are read as files. Export each set to CSV on "
-            f"Cloud Storage, e.g. `bq extract --destination_format=CSV '{table.replace('.', ':', 1)}' "
+            f"Cloud Storage, e.g. `bq extract --destination_format=CSV '{table}' "
             "'gs://BUCKET/FOLDER/training-*.csv'`, and submit the job without the managed dataset "
             "but with --train='gs://BUCKET/FOLDER/training-*.csv', --validation and --test"
         )
