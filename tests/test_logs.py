@@ -1,0 +1,95 @@
+import json
+import logging
+import warnings
+
+import pytest
+
+from trainer.logs import set_up_logging
+
+logger = logging.getLogger("trainer.example")
+
+
+@pytest.fixture(autouse=True)
+def restore_logging(monkeypatch):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", root.handlers[:])
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    levels = root.level, logging.getLogger("trainer").level
+    yield
+    root.setLevel(levels[0])
+    logging.getLogger("trainer").setLevel(levels[1])
+    logging.captureWarnings(False)
+
+
+def test_cloud_lines_are_json_with_severity_on_stdout(capsys):
+    set_up_logging(as_json=True)
+    logger.info("step %d", 3)
+    logger.warning('a "quoted" line\nand another')
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"severity": "INFO", "message": "step 3", "logger": "trainer.example"},
+        {
+            "severity": "WARNING",
+            "message": 'a "quoted" line\nand another',
+            "logger": "trainer.example",
+        },
+    ]
+
+
+def test_cloud_line_of_an_exception_carries_the_traceback(capsys):
+    set_up_logging(as_json=True)
+    try:
+        raise KeyError("age")
+    except KeyError:
+        logger.exception("could not read")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["severity"] == "ERROR"
+    assert json.loads(line)["message"].startswith("could not read\nTraceback")
+    assert json.loads(line)["message"].endswith("KeyError: 'age'")
+
+
+def test_local_lines_are_text_with_the_level_from_warning_on(capsys):
+    set_up_logging(as_json=False)
+    logger.info("step %d", 3)
+    logger.warning("a constant column")
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert [line.split(" ", 1)[1] for line in out.splitlines()] == [
+        "step 3",
+        "warning: a constant column",
+    ]
+
+
+def test_other_libraries_are_heard_from_warning_on(capsys):
+    set_up_logging(as_json=False)
+    for name in ("tensorflow", "absl", "urllib3"):
+        logging.getLogger(name).info("noise")
+        logging.getLogger(name).warning("%s matters", name)
+    assert [line.split(": ")[1] for line in capsys.readouterr().out.splitlines()] == [
+        "tensorflow matters",
+        "absl matters",
+        "urllib3 matters",
+    ]
+
+
+def test_second_set_up_replaces_the_first_and_leaves_other_handlers(capsys):
+    other = logging.NullHandler()
+    logging.getLogger().addHandler(other)
+    set_up_logging(as_json=False)
+    set_up_logging(as_json=True)
+    logger.info("once")
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert other in logging.getLogger().handlers
+
+
+def test_python_warning_is_one_line(capsys):
+    set_up_logging(as_json=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        # pytest records warnings by replacing showwarning; logging's goes in its place here.
+        warnings.showwarning = logging._showwarning
+        warnings.warn("old\n  thing", DeprecationWarning, stacklevel=1)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "warning: DeprecationWarning: old thing (" in line
+    assert line.endswith(")")

@@ -1,0 +1,61 @@
+"""The process: arguments and environment in, exit code out.
+Exit codes: 0 done, 1 unexpected (a traceback), 2 a mistake of the user, 3 training failed, 75
+interrupted after a checkpoint (start again to go on). 2, 3 and 75 end with one line on stderr.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import MutableMapping, Sequence
+
+from trainer.errors import Interrupted, TrainingFailed, UserError
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str], environ: MutableMapping[str, str]) -> int:
+    """Run what the arguments say and give the exit code.
+
+    `environ` is the only door that the environment comes in by. TF_CPP_MIN_LOG_LEVEL is set in it,
+    if it is not, before TensorFlow is imported: 2 keeps errors and drops TensorFlow's notes.
+    """
+    try:
+        _run(argv, environ)
+    except (UserError, TrainingFailed, Interrupted) as error:
+        kind = "interrupted" if isinstance(error, Interrupted) else "error"
+        print(f"{kind}: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return error.exit_code
+    except Exception:  # noqa: BLE001  # the process ends here, with the traceback and code 1
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _run(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:
+    from trainer import cli, flags, logs
+
+    if (text := flags.information(argv)) is not None:
+        print(text)
+        return
+    invocation = cli.load_config(argv, environ)
+    if invocation.print_config:
+        print(cli.config_yaml(invocation.config), end="")
+        return
+    logs.set_up_logging(as_json=invocation.environment.is_cloud)
+    logger.info("settings: %s", cli.describe_sources(invocation))
+    environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from trainer import model  # imports TensorFlow, seconds
+
+    model.train_and_evaluate(invocation.config, invocation.environment)
+
+
+def console_main() -> int:
+    """Run the console script."""
+    return main(sys.argv[1:], os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(console_main())
