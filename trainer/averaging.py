@@ -40,8 +40,10 @@ class MovingAverage(tf.Module):
         """
         t = tf.cast(step, tf.float32)
         decay = tf.minimum(self._decay, (1.0 + t) / (10.0 + t))
-        for shadow, weight in zip(self.shadows, self._weights.items, strict=True):
-            shadow.assign_sub((1.0 - decay) * (shadow - weight))
+        weights = [tf.convert_to_tensor(weight) for weight in self._weights.items]
+        averages = [tf.convert_to_tensor(shadow) for shadow in self.shadows]
+        for shadow, average in zip(self.shadows, _blend(averages, weights, decay), strict=True):
+            shadow.assign(average)
 
     @tf.function
     def swap(self) -> None:
@@ -50,3 +52,10 @@ class MovingAverage(tf.Module):
             average = tf.identity(shadow)
             shadow.assign(weight)
             weight.assign(average)
+
+
+@tf.function(jit_compile=True)
+def _blend(
+    averages: Sequence[tf.Tensor], weights: Sequence[tf.Tensor], decay: tf.Tensor
+) -> list[tf.Tensor]:
+    return [a + (1.0 - decay) * (w - a) for a, w in zip(averages, weights, strict=True)]

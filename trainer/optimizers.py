@@ -8,7 +8,7 @@ and a table row whose merged gradient is all zero keeps its weights and slots ("
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -71,9 +71,8 @@ class Optimizer(tf.Module):
         check_schedule(config, total_steps)
         self._config = config
         self._total_steps = total_steps
-        rules = [make_rule(config, p.part, p.kind) for p in parameters]
-        self._entries = Untracked(tuple(zip(parameters, rules, strict=True)))
-        self.slots = [_make_slots(parameter, rule) for parameter, rule in self._entries.items]
+        self._entries = Untracked(tuple(_make_entry(config, p) for p in parameters))
+        self.slots = [_make_slots(e.parameter.variable, e.rule) for e in self._entries.items]
 
     def learning_rates(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The rates of the wide and of the deep part.
@@ -107,22 +106,47 @@ class Optimizer(tf.Module):
             raise ValueError(
                 f"{len(entries)} parameters need as many gradients; got {len(gradients)}"
             )
-        merged = [_merge(p, g) for (p, _), g in zip(entries, gradients, strict=True)]
+        merged = [_merge(e.parameter, g) for e, g in zip(entries, gradients, strict=True)]
         if self._config.clip_norm:
             merged = _clip(merged, self._config.clip_norm)
         t = tf.cast(step, tf.float32) + 1.0
         wide_rate, deep_rate = self.learning_rates(step)
-        for (parameter, rule), slots, gradient in zip(entries, self.slots, merged, strict=True):
-            rate = wide_rate if parameter.part == "wide" else deep_rate
-            variables = (parameter.variable, *slots.values())
-            if isinstance(gradient, MergedRows):
-                _update_rows(rule, variables, gradient, rate, t)
-            else:
-                _update_whole(rule, variables, gradient, rate, t, parameter.kind == "table")
+        for entry, slots, gradient in zip(entries, self.slots, merged, strict=True):
+            rate = wide_rate if entry.parameter.part == "wide" else deep_rate
+            update = _update_rows if isinstance(gradient, MergedRows) else _update_whole
+            update(entry, tuple(slots.values()), gradient, rate, t)
 
 
-def _make_slots(parameter: Parameter, rule: Rule) -> dict[str, tf.Variable]:
-    variable = parameter.variable
+class _Entry(NamedTuple):
+    """A parameter, its rule, and (old weight and slots, gradient, rate, t) -> new ones."""
+
+    parameter: Parameter
+    rule: Rule
+    move: Callable[..., Sequence[tf.Tensor]]
+
+
+def _make_entry(config: OptimizerConfig, parameter: Parameter) -> _Entry:
+    rule = make_rule(config, parameter.part, parameter.kind)
+
+    def move(
+        old: Sequence[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor, t: tf.Tensor
+    ) -> list[tf.Tensor]:
+        weight, slots = rule.update(old[0], gradient, tuple(old[1:]), rate, t)
+        new = [weight, *slots]
+        if parameter.kind != "table":
+            return new
+        touched = tf.reduce_any(tf.not_equal(gradient, 0.0), axis=-1, keepdims=True)
+        return [tf.where(touched, n, o) for n, o in zip(new, old, strict=True)]
+
+    if parameter.kind == "table" and parameter.dense_update:
+        # A pass over a whole table is worth a compiled kernel: 1.2 -> 0.7 ms a step for 40,000 rows
+        # of width 1 and 8,000 of width 8, for 0.1 s of compilation; compiling the small matrices
+        # too gained nothing and took 0.4 s (2-core AMD EPYC VM, November 2026).
+        return _Entry(parameter, rule, tf.function(move, jit_compile=True))
+    return _Entry(parameter, rule, move)
+
+
+def _make_slots(variable: tf.Variable, rule: Rule) -> dict[str, tf.Variable]:
     with tf.distribute.get_strategy().extended.colocate_vars_with(variable):
         return {
             name: tf.Variable(tf.fill(variable.shape, initial), trainable=False, name=name)
@@ -157,47 +181,23 @@ def _clip(merged: Sequence[tf.Tensor | MergedRows], bound: float) -> list[tf.Ten
 
 
 def _update_whole(
-    rule: Rule,
-    variables: Sequence[tf.Variable],
-    gradient: tf.Tensor,
-    rate: tf.Tensor,
-    t: tf.Tensor,
-    is_table: bool,
+    entry: _Entry, slots: Sequence[tf.Variable], gradient: tf.Tensor, rate: tf.Tensor, t: tf.Tensor
 ) -> None:
+    variables = (entry.parameter.variable, *slots)
     old = [tf.convert_to_tensor(variable) for variable in variables]
-    new = _moved(rule, old, gradient, rate, t, is_table)
+    new = entry.move(old, gradient, rate, t)
     for variable, value in zip(variables, new, strict=True):
         variable.assign(value)
 
 
 def _update_rows(
-    rule: Rule,
-    variables: Sequence[tf.Variable],
-    gradient: MergedRows,
-    rate: tf.Tensor,
-    t: tf.Tensor,
+    entry: _Entry, slots: Sequence[tf.Variable], gradient: MergedRows, rate: tf.Tensor, t: tf.Tensor
 ) -> None:
+    variables = (entry.parameter.variable, *slots)
     old = [tf.gather(variable, gradient.ids) for variable in variables]
-    new = _moved(rule, old, gradient.values, rate, t, True)
+    new = entry.move(old, gradient.values, rate, t)
     for variable, value in zip(variables, new, strict=True):
         # The raw op writes in place; reading the variable here would make it copy the table.
         tf.raw_ops.ResourceScatterUpdate(
             resource=variable.handle, indices=gradient.ids, updates=value
         )
-
-
-def _moved(
-    rule: Rule,
-    old: Sequence[tf.Tensor],
-    gradient: tf.Tensor,
-    rate: tf.Tensor,
-    t: tf.Tensor,
-    is_table: bool,
-) -> Sequence[tf.Tensor]:
-    """Weight and slots after the rule; rows of a table without gradient as they were."""
-    weight, slots = rule.update(old[0], gradient, tuple(old[1:]), rate, t)
-    new = (weight, *slots)
-    if not is_table:
-        return new
-    touched = tf.reduce_any(tf.not_equal(gradient, 0.0), axis=-1, keepdims=True)
-    return [tf.where(touched, n, o) for n, o in zip(new, old, strict=True)]
