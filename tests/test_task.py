@@ -160,6 +160,21 @@ def test_answers_come_without_tensorflow(argv):
     assert bool(done.stdout) == (expected == "0 []")
 
 
+def test_settings_are_logged_first_when_run_as_a_module():
+    code = (
+        "import runpy, sys, types\n"
+        "model = sys.modules['trainer.model'] = types.ModuleType('trainer.model')\n"
+        "model.train_and_evaluate = lambda *_: print('trained')\n"
+        "import trainer; trainer.model = model\n"
+        "runpy.run_module('trainer.task', run_name='__main__')\n"
+    )
+    done = run_process("--seed=2", code=code)
+    settings, trained = done.stdout.splitlines()
+    assert settings.endswith("taxifare_sample.yaml with --seed")
+    assert trained == "trained"
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_help_and_version_of_the_module():
     done = run_process("--help")
     assert (done.returncode, done.stderr) == (0, "")

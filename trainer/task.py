@@ -1,4 +1,5 @@
 """The process: arguments and environment in, exit code out.
+
 Exit codes: 0 done, 1 unexpected (a traceback), 2 a mistake of the user, 3 training failed, 75
 interrupted after a checkpoint (start again to go on). 2, 3 and 75 end with one line on stderr.
 """
@@ -11,16 +12,17 @@ import sys
 import traceback
 from collections.abc import MutableMapping, Sequence
 
+from trainer import cli, flags, logs
 from trainer.errors import Interrupted, TrainingFailed, UserError
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("trainer.task")  # __name__ is __main__ here
 
 
 def main(argv: Sequence[str], environ: MutableMapping[str, str]) -> int:
     """Run what the arguments say and give the exit code.
 
-    `environ` is the only door that the environment comes in by. TF_CPP_MIN_LOG_LEVEL is set in it,
-    if it is not, before TensorFlow is imported: 2 keeps errors and drops TensorFlow's notes.
+    Nothing else reads os.environ. TF_CPP_MIN_LOG_LEVEL is set in `environ`, if it is not, before
+    TensorFlow is imported: 2 keeps errors and drops TensorFlow's notes.
     """
     try:
         _run(argv, environ)
@@ -28,22 +30,18 @@ def main(argv: Sequence[str], environ: MutableMapping[str, str]) -> int:
         kind = "interrupted" if isinstance(error, Interrupted) else "error"
         print(f"{kind}: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return error.exit_code
-    except Exception:  # noqa: BLE001  # the process ends here, with the traceback and code 1
+    except Exception:  # noqa: BLE001  # the process ends here, and says why
         traceback.print_exc()
         return 1
     return 0
 
 
 def _run(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:
-    from trainer import cli, flags, logs
-
     if (text := flags.information(argv)) is not None:
-        print(text)
-        return
+        return print(text)
     invocation = cli.load_config(argv, environ)
     if invocation.print_config:
-        print(cli.config_yaml(invocation.config), end="")
-        return
+        return print(cli.config_yaml(invocation.config), end="")
     logs.set_up_logging(as_json=invocation.environment.is_cloud)
     logger.info("settings: %s", cli.describe_sources(invocation))
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
