@@ -163,6 +163,7 @@ def test_yaml_takes_a_number_in_exponent_form_and_an_empty_section(write):
         ("training: {sed: 1}", [], r"^PATH: training\.sed: unknown key; did you mean 'seed'\?$"),
         ("trainin: {seed: 1}", [], r"^PATH: trainin: unknown key; did you mean 'training'\?$"),
         ("training: [1]", ["--seed=2"], r"^PATH: training must "),
+        ("output: {job_dir: 7}", [], r"^PATH: output\.job_dir must be a text; received 7$"),
         ("output: [1]", [], r"^PATH: output must "),
         (
             "training: {seed: -1}",

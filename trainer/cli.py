@@ -166,9 +166,9 @@ def _place_outputs(
     output = values.setdefault("output", {})
     if not isinstance(output, dict):
         return
-    if not isinstance(output.get("job_dir"), str):
+    if output.get("job_dir") is None:
         model_dir = output.get("model_dir")
-        if environment.is_cloud and not isinstance(model_dir, str):
+        if environment.is_cloud and model_dir is None:
             raise UserError(
                 "baseOutputDirectory is missing: the job has no AIP_MODEL_DIR and its results "
                 "would be lost. Add `baseOutputDirectory: {outputUriPrefix: gs://BUCKET/FOLDER}` "
