@@ -29,7 +29,13 @@ class MovingAverage(tf.Module):
         self.shadows = []
         for weight in self._weights.items:
             with tf.distribute.get_strategy().extended.colocate_vars_with(weight):
-                shadow = tf.Variable(weight, trainable=False, name="average")
+                shadow = tf.Variable(
+                    weight,
+                    trainable=False,
+                    name="average",
+                    # Weights are equal on all replicas, so are their averages.
+                    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                )
             self.shadows.append(shadow)
 
     def update(self, step: tf.Tensor) -> None:

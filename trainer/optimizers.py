@@ -23,6 +23,9 @@ from trainer.update_rules import Rule, make_rule
 Item = TypeVar("Item")
 
 
+ParameterKind = Literal["table", "matrix", "vector"]
+
+
 class Parameter(NamedTuple):
     """A variable and how it is to be learned.
 
@@ -33,7 +36,7 @@ class Parameter(NamedTuple):
 
     variable: tf.Variable
     part: Tower
-    kind: Literal["table", "matrix", "vector"]
+    kind: ParameterKind
     dense_update: bool = True
 
     @property
@@ -106,23 +109,49 @@ class Optimizer(tf.Module):
             raise ValueError(
                 f"{len(entries)} parameters need as many gradients; got {len(gradients)}"
             )
-        merged = [_merge(e.parameter, g) for e, g in zip(entries, gradients, strict=True)]
+        context = tf.distribute.get_replica_context()
+        gradients = [_check(e.parameter, g) for e, g in zip(entries, gradients, strict=True)]
+        if context.num_replicas_in_sync > 1:
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        merged = [merge_rows(g) if isinstance(g, tf.IndexedSlices) else g for g in gradients]
         if self._config.clip_norm:
             merged = _clip(merged, self._config.clip_norm)
         t = tf.cast(step, tf.float32) + 1.0
-        wide_rate, deep_rate = self.learning_rates(step)
-        for entry, slots, gradient in zip(entries, self.slots, merged, strict=True):
-            rate = wide_rate if entry.parameter.part == "wide" else deep_rate
-            update = _update_rows if isinstance(gradient, MergedRows) else _update_whole
-            update(entry, tuple(slots.values()), gradient, rate, t)
+        rates = self.learning_rates(step)
+        if context.num_replicas_in_sync == 1:
+            self._update(None, merged, rates, t)
+        else:
+            context.merge_call(self._update, args=(merged, rates, t))
+
+    def _update(
+        self,
+        strategy: tf.distribute.Strategy | None,
+        merged: Sequence[tf.Tensor | MergedRows],
+        rates: tuple[tf.Tensor, tf.Tensor],
+        t: tf.Tensor,
+    ) -> None:
+        """Move every parameter, on every device of `strategy`; None where there is one replica."""
+        for entry, slots, gradient in zip(self._entries.items, self.slots, merged, strict=True):
+            rate = rates[0] if entry.parameter.part == "wide" else rates[1]
+            variable = entry.parameter.variable
+            update = _update_rows if entry.parameter.is_sparse else _update_whole
+            arguments = (tuple(slots.values()), entry.move, gradient, rate, t)
+            if strategy is None:
+                update(variable, *arguments)
+            else:
+                strategy.extended.update(variable, update, args=arguments, group=False)
+
+
+# (old weight and slots, gradient, rate, t) -> new weight and slots
+Move = Callable[[Sequence[tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor], list[tf.Tensor]]
 
 
 class _Entry(NamedTuple):
-    """A parameter, its rule, and (old weight and slots, gradient, rate, t) -> new ones."""
+    """A parameter, its rule, and the rule as it is applied to it."""
 
     parameter: Parameter
     rule: Rule
-    move: Callable[..., Sequence[tf.Tensor]]
+    move: Move
 
 
 def _make_entry(config: OptimizerConfig, parameter: Parameter) -> _Entry:
@@ -154,18 +183,19 @@ def _make_slots(variable: tf.Variable, rule: Rule) -> dict[str, tf.Variable]:
         }
 
 
-def _merge(
+def _check(
     parameter: Parameter, gradient: tf.Tensor | tf.IndexedSlices | None
-) -> tf.Tensor | MergedRows:
+) -> tf.Tensor | tf.IndexedSlices:
+    """The gradient, dense unless the parameter is updated by rows."""
     name = parameter.variable.name
     if gradient is None:
         raise ValueError(f"variable {name} has no gradient, so it would not train")
-    if isinstance(gradient, tf.IndexedSlices):
-        if parameter.is_sparse:
-            return merge_rows(gradient)
-        return merge_dense(gradient.indices, gradient.values, parameter.variable.shape[0])
     if parameter.is_sparse:
-        raise ValueError(f"table {name} with sparse updates got a dense gradient; look it up by id")
+        if not isinstance(gradient, tf.IndexedSlices):
+            raise ValueError(f"table {name} has sparse updates, but its gradient is dense")
+        return gradient
+    if isinstance(gradient, tf.IndexedSlices):
+        return merge_dense(gradient.indices, gradient.values, parameter.variable.shape[0])
     return tf.cast(gradient, tf.float32)
 
 
@@ -181,23 +211,27 @@ def _clip(merged: Sequence[tf.Tensor | MergedRows], bound: float) -> list[tf.Ten
 
 
 def _update_whole(
-    entry: _Entry, slots: Sequence[tf.Variable], gradient: tf.Tensor, rate: tf.Tensor, t: tf.Tensor
+    variable: tf.Variable,
+    slots: Sequence[tf.Variable],
+    move: Move,
+    gradient: tf.Tensor,
+    rate: tf.Tensor,
+    t: tf.Tensor,
 ) -> None:
-    variables = (entry.parameter.variable, *slots)
-    old = [tf.convert_to_tensor(variable) for variable in variables]
-    new = entry.move(old, gradient, rate, t)
-    for variable, value in zip(variables, new, strict=True):
-        variable.assign(value)
+    old = [tf.convert_to_tensor(v) for v in (variable, *slots)]
+    for v, value in zip((variable, *slots), move(old, gradient, rate, t), strict=True):
+        v.assign(value)
 
 
 def _update_rows(
-    entry: _Entry, slots: Sequence[tf.Variable], gradient: MergedRows, rate: tf.Tensor, t: tf.Tensor
+    variable: tf.Variable,
+    slots: Sequence[tf.Variable],
+    move: Move,
+    gradient: MergedRows,
+    rate: tf.Tensor,
+    t: tf.Tensor,
 ) -> None:
-    variables = (entry.parameter.variable, *slots)
-    old = [tf.gather(variable, gradient.ids) for variable in variables]
-    new = entry.move(old, gradient.values, rate, t)
-    for variable, value in zip(variables, new, strict=True):
+    old = [tf.gather(v, gradient.ids) for v in (variable, *slots)]
+    for v, rows in zip((variable, *slots), move(old, gradient.values, rate, t), strict=True):
         # The raw op writes in place; reading the variable here would make it copy the table.
-        tf.raw_ops.ResourceScatterUpdate(
-            resource=variable.handle, indices=gradient.ids, updates=value
-        )
+        tf.raw_ops.ResourceScatterUpdate(resource=v.handle, indices=gradient.ids, updates=rows)
