@@ -1,0 +1,229 @@
+"""What a cell of a declared column may hold: conversion of text to numbers, and the rules of a row.
+
+Imports numpy and Arrow only; must not know about files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Bools = npt.NDArray[np.bool_]
+DType = Literal["float", "int", "string", "dictionary"]
+
+ARROW_TYPES: dict[str, Any] = {
+    "float": pa.float32(),
+    "int": pa.int64(),
+    "string": pa.string(),
+    "dictionary": pa.dictionary(pa.int32(), pa.string()),
+}
+# What Arrow's CSV reader takes for a number, once spaces and tabs around it are gone.
+_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I | re.ASCII)
+_INT = re.compile(r"[+-]?\d+|0x[0-9a-f]+", re.I | re.ASCII)
+# Whole numbers up to here are exact as floating-point text such as 3.0.
+_LARGEST_EXACT = 2.0**53
+_SHOWN_CHARACTERS = 60
+
+
+class ReadColumn(NamedTuple):
+    """A column to read and what its cells must satisfy; a row that does not is a bad row.
+
+    float gives float32, int int64, string string, dictionary dictionary<int32, string> arrays, each
+    with nulls where a value is missing.
+    """
+
+    name: str
+    dtype: DType
+    required: bool = False  # whether a missing value (for float also NaN) makes a bad row
+    minimum: float | None = None  # inclusive; numbers only
+    maximum: float | None = None  # inclusive; numbers only
+    allowed: tuple[str, ...] | None = None  # texts, or numbers as text; missing values pass
+    role: str = "column"  # how messages call it: column, label, weight
+
+
+class Problem(NamedTuple):
+    """Why a row is bad; `row` counts from 0, in whatever the function says."""
+
+    row: int
+    reason: str
+
+
+def convert_text(
+    text: pa.Array, column: ReadColumn, null_values: tuple[str, ...]
+) -> tuple[pa.Array, list[Problem]]:
+    """Cells of text as an array of the column's type, null where missing or not convertible.
+
+    Spaces and tabs around numbers do not count; a whole number may be written 3.0.
+
+    Args:
+        text: (B,) string array, null meaning missing.
+        column: says the type and the name.
+        null_values: texts that mean missing.
+    """
+    nulls = pa.array(null_values, pa.string())
+    text = _nullify(text, pc.is_in(text, value_set=nulls))
+    if column.dtype == "string":
+        return text, []
+    if column.dtype == "dictionary":
+        return text.dictionary_encode().cast(ARROW_TYPES["dictionary"]), []
+    trimmed = pc.utf8_trim(text, characters=" \t")
+    trimmed = _nullify(trimmed, pc.is_in(trimmed, value_set=nulls))
+    try:
+        return trimmed.cast(ARROW_TYPES[column.dtype]), []
+    except pa.ArrowInvalid:
+        return _convert_each(trimmed, column)
+
+
+def decode_utf8(cells: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Problem]]:
+    """Binary cells as strings, null where they are not UTF-8."""
+    try:
+        return cells.cast(pa.string()), []
+    except pa.ArrowInvalid:
+        texts: list[str | None] = []
+        problems = []
+        for row, cell in enumerate(cells.to_pylist()):
+            try:
+                texts.append(None if cell is None else cell.decode())
+            except UnicodeDecodeError:
+                texts.append(None)
+                problems.append(Problem(row, f"{_name(column)}: {shorten(cell)} is not UTF-8"))
+        return pa.array(texts, pa.string()), problems
+
+
+def check_rules(values: pa.Array, column: ReadColumn) -> list[Problem]:
+    """Rows that break the column's rules; an infinite number always does.
+
+    Args:
+        values: (B,) array of the column's type.
+        column: the rules.
+    """
+    problems = []
+    for is_bad, reason in _violations(values, column):
+        if is_bad.any():
+            problems += [Problem(int(row), reason(int(row))) for row in np.flatnonzero(is_bad)]
+    return problems
+
+
+def shorten(cell: str | bytes) -> str:
+    """A cell in quotes for a message, cut where it is long."""
+    return repr(cell if len(cell) <= _SHOWN_CHARACTERS else cell[:_SHOWN_CHARACTERS]) + (
+        "..." if len(cell) > _SHOWN_CHARACTERS else ""
+    )
+
+
+def _name(column: ReadColumn) -> str:
+    return f"{column.role} {column.name}"
+
+
+def _nullify(values: pa.Array, is_null: pa.Array) -> pa.Array:
+    if not pc.any(is_null).as_py():
+        return values
+    return pc.if_else(is_null, pa.scalar(None, values.type), values)
+
+
+def _convert_each(text: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Problem]]:
+    """The slow way, for a block in which a cell is no plain number."""
+    parse = _parse_int if column.dtype == "int" else _parse_float
+    kind = "a whole number" if column.dtype == "int" else "a number"
+    cells = text.to_pylist()
+    numbers = [None if cell is None else parse(cell) for cell in cells]
+    problems = [
+        Problem(row, f"{_name(column)}: {shorten(cell)} is not {kind}")
+        for row, (cell, number) in enumerate(zip(cells, numbers, strict=True))
+        if cell is not None and number is None
+    ]
+    if column.dtype == "int":
+        return pa.array(numbers, pa.int64()), problems
+    # Arrow converts the text, so that a value is the same number on both roads.
+    return pa.array(numbers, pa.string()).cast(pa.float32()), problems
+
+
+def _parse_int(text: str) -> int | None:
+    number: float | None = None
+    if _INT.fullmatch(text):
+        number = int(text, 16 if "x" in text.lower() else 10)
+    elif _FLOAT.fullmatch(text) and abs(float(text)) <= _LARGEST_EXACT:
+        number = float(text)
+    if number is None or number != int(number) or not -(2**63) <= number < 2**63:
+        return None
+    return int(number)
+
+
+def _parse_float(text: str) -> str | None:
+    return text.lstrip("+") if _FLOAT.fullmatch(text) else None
+
+
+Violation = tuple[Bools, Callable[[int], str]]
+
+
+def _violations(values: pa.Array, column: ReadColumn) -> Iterator[Violation]:
+    if column.dtype in ("float", "int"):
+        yield from _number_violations(values, column)
+        return
+    name = _name(column)
+    if column.required and values.null_count:
+        yield _is_null(values), lambda row: f"{name} is missing"
+    if column.allowed is not None:
+        is_allowed = pc.fill_null(_is_in(values, column.allowed), True)
+        listed = _listed(column.allowed)
+        yield (
+            ~_to_bools(is_allowed),
+            lambda row: f"{name}: {shorten(values[row].as_py())} is not one of {listed}",
+        )
+
+
+def _number_violations(values: pa.Array, column: ReadColumn) -> Iterator[Violation]:
+    name = _name(column)
+    if column.dtype == "float":
+        numbers = values.to_numpy(zero_copy_only=False)  # null becomes NaN
+        is_finite = np.isfinite(numbers)
+        # NaN compares as false, so only `allowed` has to look at what is missing.
+        is_missing = np.isnan(numbers) if not is_finite.all() else np.zeros_like(is_finite)
+        is_infinite = ~(is_finite | is_missing)
+        yield is_infinite, lambda row: f"{name}: {numbers[row]} is not a finite number"
+    else:
+        numbers = pc.fill_null(values, 0).to_numpy()
+        is_missing = _is_null(values)
+
+    def shown(row: int) -> str:
+        return f"{numbers[row]}" if column.dtype == "int" else f"{numbers[row]:.9g}"
+
+    if column.required:
+        yield is_missing, lambda row: f"{name} is missing"
+    if column.minimum is not None:
+        is_low = (numbers < column.minimum) & ~is_missing
+        yield is_low, lambda row: f"{name}: {shown(row)} is below {column.minimum:.9g}"
+    if column.maximum is not None:
+        is_high = (numbers > column.maximum) & ~is_missing
+        yield is_high, lambda row: f"{name}: {shown(row)} is above {column.maximum:.9g}"
+    if column.allowed is not None:
+        listed = _listed(column.allowed)
+        is_other = ~np.isin(numbers, [float(text) for text in column.allowed]) & ~is_missing
+        yield is_other, lambda row: f"{name}: {shown(row)} is not one of {listed}"
+
+
+def _is_in(values: pa.Array, allowed: tuple[str, ...]) -> pa.Array:
+    value_set = pa.array(allowed, pa.string())
+    if not pa.types.is_dictionary(values.type):
+        return pc.if_else(values.is_null(), None, pc.is_in(values, value_set=value_set))
+    return pc.is_in(values.dictionary, value_set=value_set).take(values.indices)
+
+
+def _is_null(values: pa.Array) -> Bools:
+    return _to_bools(values.is_null())
+
+
+def _to_bools(values: pa.Array) -> Bools:
+    bools: Bools = values.to_numpy(zero_copy_only=False).astype(bool)
+    return bools
+
+
+def _listed(allowed: tuple[str, ...]) -> str:
+    rest = ", ..." if len(allowed) > 10 else ""
+    return ", ".join(map(repr, allowed[:10])) + rest

@@ -1,0 +1,274 @@
+"""CSV files as blocks of typed columns: cutting at record ends, and two roads of conversion.
+
+A file is cut into chunks of whole records, which threads convert on their own. A chunk that Arrow's
+typed conversion refuses is converted again as text, cell by cell, so one bad row costs one chunk.
+Imports cells, csv_records, storage, errors, numpy and
+Arrow; must not count bad rows or know about other files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv
+
+from trainer import storage
+from trainer.cells import (
+    ARROW_TYPES,
+    Problem,
+    ReadColumn,
+    check_rules,
+    convert_text,
+    decode_utf8,
+)
+from trainer.csv_records import first_records, last_record_end, quote_positions, take_record
+from trainer.errors import UserError, nearest
+
+# A block of some 13,000 rows of the taxi table: large enough for Arrow (512 KiB and 2 MiB read as
+# fast within 8%; 2 cores, 2026-11), small enough to have several in flight.
+BLOCK_BYTES = 1 << 20
+# A longer record is taken for a quoted value that never ends.
+MAX_RECORD_BYTES = 64 << 20
+_BOM = b"\xef\xbb\xbf"
+
+
+class CsvFormat(NamedTuple):
+    """How the records of a file are written."""
+
+    column_names: tuple[str, ...] | None  # None: the first record names them
+    delimiter: str
+    null_values: tuple[str, ...]
+
+
+class Rows(NamedTuple):
+    """The good rows of a stretch of a file, and its bad ones."""
+
+    num_records: int  # good and bad
+    row_numbers: npt.NDArray[np.int64]  # of the good rows, from 0 in this stretch, increasing
+    columns: dict[str, pa.Array]
+    problems: list[Problem]  # one a bad row, by row
+
+
+class CsvFile:
+    """An open CSV file, its head checked."""
+
+    def __init__(self, path: str, csv_format: CsvFormat, columns: tuple[ReadColumn, ...]) -> None:
+        """Open `path` and check its head.
+
+        Raises:
+            UserError: the file is empty, not UTF-8, or its columns do not fit.
+        """
+        self._path = path
+        self._format = csv_format
+        self._columns = columns
+        self._stream = _open(path)
+        head = self._read()
+        self._start = head[len(_BOM) :] if head.startswith(_BOM) else head
+        _check_encoding(path, head)
+        if not self._start.strip(b"\r\n"):
+            raise UserError(f"{path} is empty; expected rows of {len(columns)} columns or more")
+        self.has_header = csv_format.column_names is None
+        self.names = csv_format.column_names or self._take_header()
+        is_cut = len(head) >= BLOCK_BYTES
+        records = first_records(self._start, csv_format.delimiter, is_cut=is_cut)
+        self.has_rows = bool(self._start.strip(b"\r\n"))
+        _check_head(path, self.names, records, has_header=self.has_header)
+
+    def read(self) -> Iterator[Rows]:
+        """Stretches of about BLOCK_BYTES, in order; their bounds depend on the bytes alone."""
+        num_threads = min(8, os.cpu_count() or 1)
+        pending: deque[Future[Rows]] = deque()
+        with ThreadPoolExecutor(num_threads) as pool, self._stream:
+            for chunk in self._chunks():
+                pending.append(pool.submit(self._convert, chunk))
+                # One more than there are threads, so that none waits for the caller.
+                if len(pending) > num_threads + 1:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+
+    def _read(self) -> bytes:
+        try:
+            data: bytes = self._stream.read(BLOCK_BYTES)
+        except (OSError, pa.ArrowInvalid) as error:
+            hint = "; is it really gzip, and whole?" if self._path.endswith(".gz") else ""
+            raise UserError(f"cannot read {self._path}: {error}{hint}") from error
+        return data
+
+    def _take_header(self) -> tuple[str, ...]:
+        """Names in the first record, which is cut off the start."""
+        names, self._start = take_record(self._start, self._format.delimiter)
+        _check_header(self._path, names, self._columns)
+        return names
+
+    def _chunks(self) -> Iterator[pa.Buffer]:
+        """Buffers of whole records, in order."""
+        data = self._start
+        while True:
+            end = last_record_end(data, self._format.delimiter)
+            if end:
+                yield pa.py_buffer(data).slice(0, end)
+                data = data[end:]
+            if len(data) > MAX_RECORD_BYTES:
+                raise UserError(f"{self._path}: {_NEVER_ENDS} within {MAX_RECORD_BYTES >> 20} MiB")
+            more = self._read()
+            if not more:
+                break
+            data += more
+        if data.strip(b"\r\n"):
+            if len(quote_positions(data, self._format.delimiter)) % 2:
+                shown = data[:60].decode(errors="replace")
+                raise UserError(f"{self._path}: {_NEVER_ENDS}; see the record {shown!r}")
+            yield pa.py_buffer(data)
+
+    def _convert(self, chunk: pa.Buffer) -> Rows:
+        try:
+            types = {column.name: ARROW_TYPES[column.dtype] for column in self._columns}
+            table = self._parse_chunk(chunk, types, tuple(self._format.null_values))
+            arrays = {column.name: _single(table[column.name]) for column in self._columns}
+            return check_rows(arrays, self._columns, table.num_rows, [])
+        except pa.ArrowInvalid:
+            return self._convert_as_text(chunk)
+
+    def _convert_as_text(self, chunk: pa.Buffer) -> Rows:
+        """The tolerant road: the same rows, with a reason for each that is bad."""
+        misfits: list[Problem] = []
+
+        def skip(row: Any) -> str:
+            reason = f"{row.actual_columns} fields instead of {row.expected_columns}"
+            misfits.append(Problem(row.number - 1, reason))
+            return "skip"
+
+        types = {column.name: pa.binary() for column in self._columns}
+        try:
+            table = self._parse_chunk(chunk, types, (), skip)
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{self._path} is not readable CSV: {error}") from error
+        num_records = table.num_rows + len(misfits)
+        # Row numbers of the records that have the right number of fields.
+        numbers = np.delete(np.arange(num_records), [problem.row for problem in misfits])
+        arrays, problems = {}, []
+        for column in self._columns:
+            text, undecodable = decode_utf8(_single(table[column.name]), column)
+            arrays[column.name], unreadable = convert_text(text, column, self._format.null_values)
+            problems += undecodable + unreadable
+        rows = check_rows(arrays, self._columns, table.num_rows, problems)
+        found = [Problem(int(numbers[row]), reason) for row, reason in rows.problems]
+        return rows._replace(
+            num_records=num_records,
+            row_numbers=numbers[rows.row_numbers],
+            problems=sorted(found + misfits, key=lambda problem: problem.row),
+        )
+
+    def _parse_chunk(
+        self, chunk: pa.Buffer, types: dict[str, Any], nulls: tuple[str, ...], skip: Any = None
+    ) -> pa.Table:
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(chunk),
+            # One thread, since chunks are converted side by side, and row numbers need it.
+            pyarrow.csv.ReadOptions(
+                column_names=self.names, use_threads=False, block_size=chunk.size + 1
+            ),
+            # newlines_in_values costs nothing measurable here: a chunk is one Arrow block.
+            pyarrow.csv.ParseOptions(
+                delimiter=self._format.delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=skip,
+            ),
+            pyarrow.csv.ConvertOptions(
+                column_types=types,
+                include_columns=list(types),
+                null_values=list(nulls),
+                strings_can_be_null=bool(nulls),
+            ),
+        )
+
+
+_NEVER_ENDS = "a quoted value does not end"
+
+
+def check_rows(
+    arrays: dict[str, pa.Array],
+    columns: tuple[ReadColumn, ...],
+    num_rows: int,
+    problems: list[Problem],
+) -> Rows:
+    """Rows of `arrays` without those in `problems` and those that break a rule of their column."""
+    reasons: dict[int, str] = {}
+    for column in columns:
+        for problem in check_rules(arrays[column.name], column):
+            reasons.setdefault(problem.row, problem.reason)
+    # A cell that could not be converted is null by now: what it was tells more than its absence.
+    reasons |= {problem.row: problem.reason for problem in reversed(problems)}
+    numbers = np.arange(num_rows)
+    if reasons:
+        numbers = np.delete(numbers, list(reasons))
+        arrays = {name: array.take(pa.array(numbers)) for name, array in arrays.items()}
+    return Rows(num_rows, numbers, arrays, [Problem(row, reasons[row]) for row in sorted(reasons)])
+
+
+def check_names(path: str, names: tuple[str, ...], columns: tuple[ReadColumn, ...]) -> None:
+    """Raise UserError where the file has no column of a declared name."""
+    for column in columns:
+        if column.name not in names:
+            raise UserError(
+                f"{path} has no column {column.name!r}{nearest(column.name, names)}; "
+                f"its columns are {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+            )
+
+
+def _open(path: str) -> Any:
+    """The unpacked bytes as an Arrow stream."""
+    is_remote = storage.is_remote(path)
+    raw = pa.PythonFile(storage.open_read(path), "r") if is_remote else pa.OSFile(path)
+    return pa.CompressedInputStream(raw, "gzip") if path.endswith(".gz") else raw
+
+
+def _single(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _check_encoding(path: str, head: bytes) -> None:
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise UserError(f"{path} is UTF-16; save it as UTF-8")
+    if head[:2] == b"\x1f\x8b" or head[:4] == b"PAR1":
+        kind = "gzip; name it .gz" if head[:2] == b"\x1f\x8b" else "Parquet; set data.format"
+        raise UserError(f"{path} is not CSV text but {kind}")
+
+
+def _check_header(path: str, names: tuple[str, ...], columns: tuple[ReadColumn, ...]) -> None:
+    missing = [column.name for column in columns if column.name not in names]
+    if missing and any(_is_number(name) for name in names):
+        raise UserError(
+            f"{path}: line 1 should name the columns, but looks like data: "
+            f"{', '.join(names[:5])}; if the file has no header, list them in data.column_names"
+        )
+    check_names(path, names, columns)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"{path}: the header names {', '.join(map(repr, twice))} more than once")
+
+
+def _check_head(
+    path: str, names: tuple[str, ...], records: list[list[str]], has_header: bool
+) -> None:
+    if records and not has_header and tuple(records[0]) == tuple(names):
+        raise UserError(f"{path}: line 1 repeats data.column_names, a header; leave the option out")
+    counts = {len(record) for record in records}
+    if len(counts) == 1 and (count := counts.pop()) != len(names):
+        declared = "the header" if has_header else "data.column_names"
+        raise UserError(f"{path}: {declared} has {len(names)} names, the file has {count} fields")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,165 @@
+"""Parquet files as blocks of typed columns. Imports cells, csv_files, storage, errors and Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from trainer import storage
+from trainer.cells import ARROW_TYPES, Problem, ReadColumn, convert_text, decode_utf8, shorten
+from trainer.csv_files import Rows, check_names, check_rows
+from trainer.errors import UserError
+
+BATCH_ROWS = 65_536
+
+
+class ParquetFile:
+    """An open Parquet file, its columns checked."""
+
+    has_header = False
+
+    def __init__(self, path: str, columns: tuple[ReadColumn, ...]) -> None:
+        """Open `path` and check its columns.
+
+        Raises:
+            UserError: it is not a Parquet file, or has not these columns, or not once.
+        """
+        self._path = path
+        self._columns = columns
+        try:
+            self._file = pq.ParquetFile(storage.open_read(path))
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{path} is not a readable Parquet file: {error}") from error
+        schema = self._file.schema_arrow
+        self.names = tuple(schema.names)
+        self.has_rows = self._file.metadata.num_rows > 0
+        check_names(path, self.names, columns)
+        for column in columns:
+            if self.names.count(column.name) > 1:
+                raise UserError(f"{path} has column {column.name!r} more than once")
+            _check_type(path, schema.field(column.name).type, column)
+
+    def read(self) -> Iterator[Rows]:
+        """Stretches of up to BATCH_ROWS rows within a row group, in order."""
+        names = [column.name for column in self._columns]
+        with self._file:
+            for group in range(self._file.num_row_groups):
+                # Group by group: across groups, batches differ between Arrow versions.
+                batches = self._file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names)
+                try:
+                    for batch in batches:
+                        yield self._convert(batch)
+                except OSError as error:
+                    raise UserError(f"cannot read {self._path}: {error}") from error
+
+    def _convert(self, batch: pa.RecordBatch) -> Rows:
+        arrays, problems = {}, []
+        for column in self._columns:
+            arrays[column.name], unreadable = cast_column(batch.column(column.name), column)
+            problems += unreadable
+        return check_rows(arrays, self._columns, batch.num_rows, problems)
+
+
+def cast_column(values: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Problem]]:
+    """Values of any plain type as the column's type, null where missing or not convertible.
+
+    "" is missing. As text, a number is as short as it can be (3.0 is "3"), a timestamp
+    "YYYY-MM-DD HH:MM:SS" in UTC, a date "YYYY-MM-DD", a truth value "true" or "false".
+    """
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    problems: list[Problem] = []
+    if _is_bytes(values.type):
+        values, problems = decode_utf8(values.cast(pa.binary()), column)
+    if _is_text(values.type):
+        converted, unreadable = convert_text(values.cast(pa.string()), column, ("",))
+        return converted, problems + unreadable
+    if column.dtype in ("string", "dictionary"):
+        return convert_text(_to_text(values), column, ())
+    if column.dtype == "float":
+        return values.cast(pa.float64(), safe=False).cast(pa.float32(), safe=False), []
+    return _to_int(values, column)
+
+
+def _check_type(path: str, found: Any, column: ReadColumn) -> None:
+    types = pa.types
+    is_time = types.is_temporal(found)
+    if types.is_nested(found) or (is_time and column.dtype in ("float", "int")):
+        hint = "; declare it as a datetime with a text format" if is_time else ""
+        raise UserError(
+            f"{path}: column {column.name!r} has type {found}, "
+            f"which cannot be read as {column.dtype}{hint}"
+        )
+
+
+def _is_bytes(found: Any) -> bool:
+    types = pa.types
+    return bool(
+        types.is_binary(found) or types.is_large_binary(found) or types.is_fixed_size_binary(found)
+    )
+
+
+def _is_text(found: Any) -> bool:
+    # Arrow before 16 has no string views, nor a predicate for them.
+    return bool(pa.types.is_string(found) or pa.types.is_large_string(found)) or (
+        str(found) == "string_view"
+    )
+
+
+def _to_text(values: pa.Array) -> pa.Array:
+    types = pa.types
+    if types.is_timestamp(values.type):
+        # To UTC first: cut off to seconds, towards the past also before 1970.
+        utc = values.cast(pa.timestamp(values.type.unit))
+        return pc.floor_temporal(utc, unit="second").cast(pa.timestamp("s")).cast(pa.string())
+    if types.is_floating(values.type) or types.is_decimal(values.type):
+        # Few values are distinct where a number serves as a category.
+        encoded = values.dictionary_encode()
+        is_decimal = types.is_decimal(values.type)
+        distinct = encoded.dictionary.to_pylist() if is_decimal else encoded.dictionary.to_numpy()
+        texts = [_shortest(value) for value in distinct]
+        return pa.array(texts, pa.string()).take(encoded.indices)
+    return values.cast(pa.string())
+
+
+def _shortest(value: Any) -> str | None:
+    """The shortest text of a number; None for NaN, which is missing.
+
+    >>> _shortest(3.0), _shortest(0.1), _shortest(np.float32(0.1)), _shortest(Decimal("2.50"))
+    ('3', '0.1', '0.1', '2.5')
+    """
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if value != value:
+        return None
+    is_whole = value == value // 1 and abs(value) < 10**15
+    return str(int(value)) if is_whole else str(value)
+
+
+def _to_int(values: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Problem]]:
+    if pa.types.is_integer(values.type) or pa.types.is_boolean(values.type):
+        try:
+            return values.cast(pa.int64()), []
+        except pa.ArrowInvalid:  # uint64 above 2^63
+            return convert_text(values.cast(pa.string()), column, ())
+    numbers = values.cast(pa.float64(), safe=False)
+    is_whole = pc.fill_null(
+        pc.and_(pc.equal(numbers, pc.trunc(numbers)), pc.is_finite(numbers)), True
+    )
+    is_nan = pc.fill_null(pc.is_nan(numbers), False)
+    problems = [
+        Problem(
+            int(row), f"{column.role} {column.name}: {shorten(str(value))} is not a whole number"
+        )
+        for row in np.flatnonzero(~pc.or_(is_whole, is_nan).to_numpy(zero_copy_only=False))
+        for value in [numbers[int(row)].as_py()]
+    ]
+    whole = pc.if_else(pc.and_(is_whole, pc.invert(is_nan)), numbers, pa.scalar(None, pa.float64()))
+    return whole.cast(ARROW_TYPES["int"], safe=False), problems

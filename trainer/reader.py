@@ -1,0 +1,191 @@
+"""Files as blocks of typed columns, in a fixed order, with an account of every bad row.
+
+Imports csv_files, parquet_files, cells, storage and errors; must not know what a column is for, and
+must not encode anything.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from trainer import storage
+from trainer.cells import Problem, ReadColumn
+from trainer.csv_files import CsvFile, CsvFormat
+from trainer.errors import UserError, nearest
+from trainer.parquet_files import ParquetFile
+
+__all__ = ["BadRows", "Block", "ReadColumn", "Source", "read_blocks"]
+
+MAX_EXAMPLES = 10
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What to read."""
+
+    files: tuple[str, ...]  # in the order of reading
+    columns: tuple[ReadColumn, ...]
+    format: Literal["auto", "csv", "parquet"] = "auto"  # auto: by suffix, .parquet or else CSV
+    column_names: tuple[str, ...] | None = None  # of CSV files without a header
+    delimiter: str = ","  # CSV only
+    null_values: tuple[str, ...] = ("",)  # texts that mean missing; CSV only, Parquet has nulls
+    limit_rows: int = 0  # good rows, over all files; 0: all
+
+    def __post_init__(self) -> None:
+        """Check `column_names`.
+
+        Raises:
+            UserError: they repeat a name, or lack a declared one.
+        """
+        names = self.column_names
+        if names is None:
+            return
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise UserError(f"data.column_names has {', '.join(map(repr, twice))} more than once")
+        for column in self.columns:
+            if column.name not in names:
+                raise UserError(
+                    f"data.column_names has no {column.name!r}{nearest(column.name, names)}; "
+                    f"it has {', '.join(names)}"
+                )
+
+
+class BadRows:
+    """The account of rows that could not be used."""
+
+    def __init__(self, limit: int) -> None:
+        """Allow up to `limit` bad rows."""
+        self.limit = limit
+        self.count = 0
+        self.examples: list[str] = []  # the first ten as "FILE:ROW reason"
+
+    def record(self, path: str, problems: Sequence[Problem], first_row: int = 0) -> None:
+        """Count bad rows of a file.
+
+        Args:
+            path: the file.
+            problems: the rows, in order.
+            first_row: what to add to their row numbers. Examples count from 1, with a header as row
+                1: the line in the file, unless blank lines or quoted line breaks come before.
+
+        Raises:
+            UserError: there are now more than `limit`.
+        """
+        self.count += len(problems)
+        for row, reason in problems[: MAX_EXAMPLES - len(self.examples)]:
+            self.examples.append(f"{path}:{first_row + row + 1} {reason}")
+        if self.count > self.limit:
+            rest = "; ..." if self.count > len(self.examples) else ""
+            raise UserError(
+                f"{self.count} bad row{'s' if self.count > 1 else ''} so far, data.max_bad_rows is "
+                f"{self.limit}: {'; '.join(self.examples)}{rest}. "
+                "Mend the rows, or raise data.max_bad_rows to leave them out"
+            )
+
+
+class Block(NamedTuple):
+    """Consecutive good rows of one file."""
+
+    file_index: int
+    row_numbers: npt.NDArray[
+        np.int64
+    ]  # (B,) from 0 in the file, header and blank lines not counted
+    columns: dict[str, pa.Array]  # (B,) each, in the order of the source's columns
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in the block, 1 or more."""
+        return len(self.row_numbers)
+
+
+def read_blocks(source: Source, bad_rows: BadRows, first_file: int = 0) -> Iterator[Block]:
+    """The rows of all files from `first_file` on, block by block.
+
+    Order and bounds of the blocks depend on the files' content alone: about BLOCK_BYTES of CSV, up
+    to 65,536 rows of Parquet, less the bad rows. Bad rows are recorded before their block comes;
+    `limit_rows` counts from `first_file`.
+
+    Raises:
+        UserError: a file cannot be read, is empty, has not the declared columns or others than the
+            first file, changes while it is read, or there are too many bad rows.
+    """
+    left = source.limit_rows
+    names: tuple[str, ...] | None = None
+    for file_index in range(first_file, len(source.files)):
+        path = source.files[file_index]
+        before = storage.fingerprint(path)
+        file = _open(source, path)
+        names = _check_names(path, file.names, names, source)
+        for block in _read_file(file, file_index, path, bad_rows, left):
+            yield block
+            left -= block.num_rows if source.limit_rows else 0
+        if storage.fingerprint(path) != before:
+            raise UserError(f"{path} changed while it was read; start again when it is complete")
+        if source.limit_rows and not left:
+            return
+
+
+def _open(source: Source, path: str) -> CsvFile | ParquetFile:
+    is_parquet = source.format == "parquet" or (
+        source.format == "auto" and path.endswith(".parquet")
+    )
+    if is_parquet:
+        return ParquetFile(path, source.columns)
+    csv_format = CsvFormat(source.column_names, source.delimiter, source.null_values)
+    return CsvFile(path, csv_format, source.columns)
+
+
+def _read_file(
+    file: CsvFile | ParquetFile, file_index: int, path: str, bad_rows: BadRows, limit: int
+) -> Iterator[Block]:
+    """Blocks of one file, up to `limit` rows where it is not 0."""
+    if not file.has_rows:
+        _logger.warning("%s has no rows", path)
+    num_records = num_good = 0
+    for rows in file.read():
+        numbers, columns, problems = rows.row_numbers, rows.columns, rows.problems
+        if limit and num_good + len(numbers) >= limit:
+            numbers = numbers[: limit - num_good]
+            columns = {name: column.slice(0, len(numbers)) for name, column in columns.items()}
+            # Rows after the last one that is used are not looked at.
+            problems = [problem for problem in problems if problem.row < numbers[-1]]
+        bad_rows.record(path, problems, first_row=num_records + file.has_header)
+        if len(numbers):
+            yield Block(file_index, numbers + num_records, columns)
+        num_good += len(numbers)
+        num_records += rows.num_records
+        if limit and num_good >= limit:
+            return
+
+
+def _check_names(
+    path: str, names: tuple[str, ...], first: tuple[str, ...] | None, source: Source
+) -> tuple[str, ...]:
+    """Compare the columns of a file with those of the first; their order may differ."""
+    if first is None:
+        declared = {column.name for column in source.columns}
+        _log_ignored(tuple(name for name in names if name not in declared))
+        return names
+    if set(names) != set(first):
+        differing = ", ".join(sorted(set(names) ^ set(first)))
+        raise UserError(
+            f"{path} has other columns than {source.files[0]}, differing in {differing}; "
+            "all files of a set must have the same"
+        )
+    return first
+
+
+@functools.cache  # once a process, not once an epoch
+def _log_ignored(names: tuple[str, ...]) -> None:
+    if names:
+        _logger.info("columns that the schema does not declare are ignored: %s", ", ".join(names))
