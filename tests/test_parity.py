@@ -1,0 +1,77 @@
+import subprocess
+
+import numpy as np
+import pytest
+
+from trainer import parity
+from trainer.errors import TrainingFailed
+from trainer.parity import check_answers, replay_rows
+from trainer.schema import Label
+from trainer.serving import Served, ServingInputs
+
+INPUTS = ServingInputs({"size": "float32", "id": "string"}, {"size": "size", "id": "id"}, "id")
+ROWS = [{"size": 1.0, "id": "a"}, {"size": 2.0, "id": "b"}]
+REGRESSION = Served(INPUTS, Label(column="y", task="regression"), 0.5)
+BINARY = Served(INPUTS, Label(column="y", task="binary"), 0.5)
+
+
+def answers(**outputs):
+    return {"serving_default": {"key": ["a", "b"], **outputs}}
+
+
+def check(found, expected, served=REGRESSION, tolerance=1e-5):
+    return check_answers(found, ROWS, np.array(expected), served=served, tolerance=tolerance)
+
+
+def test_difference_is_relative_above_1_and_absolute_below():
+    assert check(answers(prediction=[1000.005, 0.0]), [1000.0, 0.0]) == pytest.approx(5e-6)
+    assert check(answers(prediction=[0.500004, 0.0]), [0.5, 0.0]) == pytest.approx(4e-6)
+
+
+def test_largest_difference_over_the_signatures_is_given():
+    found = answers(prediction=[0.0, 1e-6])
+    found["serving_examples"] = {"key": ["a", "b"], "prediction": [3e-6, 0.0]}
+    assert check(found, [0.0, 0.0]) == pytest.approx(3e-6)
+
+
+def test_answers_past_the_rows_are_not_looked_at():
+    found = {"serving_default": {"key": ["a", "b", "z"], "prediction": [0.0, 0.0, 9.0]}}
+    assert check(found, [0.0, 0.0]) == 0
+
+
+@pytest.mark.parametrize("bad", [0.00002, np.nan, np.inf])
+def test_difference_above_the_tolerance_names_row_and_option(bad):
+    message = r"sample row 1 gives .* by serving_default .*export\.parity_tolerance \(1e-05\)"
+    with pytest.raises(TrainingFailed, match=message):
+        check(answers(prediction=[0.0, bad]), [0.0, 0.0])
+
+
+def test_expected_that_is_not_a_number_fails():
+    with pytest.raises(TrainingFailed, match="sample row 0 gives 0 by serving_default and nan"):
+        check(answers(prediction=[0.0, 0.0]), [np.nan, 0.0])
+
+
+def test_swapped_classes_fail():
+    found = answers(**{"probability": [0.9, 0.1], "class": [0, 1]})
+    with pytest.raises(TrainingFailed, match=r"'class' is wrong .*\[0, 1\] for \[1, 0\]"):
+        check(found, [0.9, 0.1], served=BINARY)
+
+
+def test_keys_in_another_order_fail():
+    found = {"serving_default": {"key": ["b", "a"], "prediction": [0.0, 0.0]}}
+    with pytest.raises(TrainingFailed, match=r"'key' is wrong .*\['b', 'a'\] for \['a', 'b'\]"):
+        check(found, [0.0, 0.0])
+
+
+def test_process_that_fails_gives_its_last_line(tmp_path):
+    with pytest.raises(TrainingFailed, match=r"fresh process \(exit code 1\): OSError: .*model"):
+        replay_rows(str(tmp_path / "model"), ROWS, INPUTS)
+
+
+def test_process_that_does_not_end_fails(tmp_path, monkeypatch):
+    def run_forever(command, **options):
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr(parity.subprocess, "run", run_forever)
+    with pytest.raises(TrainingFailed, match="gave no answer in 1800 s; nothing is exported"):
+        replay_rows(str(tmp_path / "model"), ROWS, INPUTS)

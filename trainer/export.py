@@ -1,0 +1,255 @@
+"""The SavedModel: raw rows in, scores out, and proof that it answers as training does.
+
+The model is written to a scratch folder, loaded in a fresh process by TensorFlow alone, asked for
+the sample rows through both signatures, and copied to `model_dir` only when the answers agree.
+May import everything up to the loop. Must not know how the model was trained.
+
+Signatures (rank 1, so that a JSON row is flat):
+    serving_default   one input for each raw column, and the key column with `export.serve_key`
+    serving_examples  `examples`: serialized tf.Example protos; an absent feature is missing
+Outputs of both: regression `prediction`; binary `probability` and `class`; and `key`.
+
+Axes: B rows, O outputs of the model.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import storage
+from trainer.config import Config
+from trainer.parity import check_answers, replay_rows
+from trainer.schema import Schema
+from trainer.serving import (
+    MISSING,
+    Row,
+    Served,
+    ServingInputs,
+    class_values,
+    filled,
+    is_complete,
+    plain_row,
+    request_json,
+    response_json,
+    signature_names,
+)
+
+logger = logging.getLogger(__name__)
+
+# What a SavedModel consists of; an older export's are deleted before a new one is copied.
+_PARTS = (
+    "saved_model.pb",
+    "saved_model.pbtxt",
+    "keras_metadata.pb",
+    "fingerprint.pb",
+    "variables",
+    "assets",
+    "assets.extra",
+)
+
+
+class Encoder(Protocol):
+    """What export needs of `features.FeatureEncoder`, which is also a tf.Module."""
+
+    @property
+    def serving_inputs(self) -> dict[str, tf.TensorSpec]:
+        """(B,) float32, int64 or string specs by raw column."""
+        ...
+
+    def __call__(self, raw: dict[str, tf.Tensor]) -> Any:
+        """The encoded rows that `predict` takes."""
+        ...
+
+
+class ExportReport(NamedTuple):
+    """What was exported and how well it agrees with training.
+
+    max_difference is the largest |exported - trained| / max(1, |trained|) over the sample rows and
+    both signatures; seconds are wall time of the whole export.
+    """
+
+    max_difference: float
+    num_rows: int
+    seconds: float
+    model_dir: str
+
+
+def export_model(
+    *,
+    encoder: Encoder,
+    predict: Callable[[Any], tf.Tensor],
+    trackables: Sequence[Any],
+    schema: Schema,
+    config: Config,
+    instances: Sequence[Mapping[str, object]],
+    expected: np.ndarray,
+    files: Mapping[str, str],
+    model_dir: str,
+    scratch_dir: str | None = None,
+) -> ExportReport:
+    """Write the model to `model_dir`, in the place of an older export, once it is proved right.
+
+    Args:
+        encoder: raw rows to encoded rows; its vocabularies go into the SavedModel.
+        predict: encoded rows to (B, 1) logits or values of a regression, or to (B,) scores that
+            are served as they are (values, or probabilities).
+        trackables: the Keras models, tf.Modules and variables that `predict` reads.
+        schema: names the key column, the task and the positive class.
+        config: its sections export and evaluation.
+        instances: one or more raw rows; None, NaN and absent are missing.
+        expected: (len(instances),) score of each by the training path: the value, or the
+            probability of the positive class.
+        files: further texts for assets.extra/, by file name.
+        model_dir: local or gs:// folder that becomes the SavedModel itself.
+        scratch_dir: local folder to work in; None: the system's.
+
+    Raises:
+        TrainingFailed: the reloaded model does not load, or answers differently; `model_dir` is
+            as it was.
+        ValueError: `instances` is empty, or does not fit `expected`.
+    """
+    started = time.monotonic()
+    if len(instances) == 0 or np.shape(expected) != (len(instances),):
+        raise ValueError(
+            f"expected must be (rows,) of one or more rows; received {np.shape(expected)} for "
+            f"{len(instances)} rows"
+        )
+    served = Served(
+        inputs=serving_inputs(encoder, schema.key if config.export.serve_key else None),
+        label=schema.label,
+        threshold=config.evaluation.threshold,
+    )
+    rows = [plain_row(instance, served.inputs) for instance in instances]
+    scores = np.asarray(expected, np.float64)
+    if scratch_dir is not None:
+        os.makedirs(scratch_dir, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="export-", dir=scratch_dir) as work_dir:
+        export_dir = os.path.join(work_dir, "model")
+        module = tf.Module()
+        module.tracked = [encoder, *trackables]
+        signatures = _signatures(encoder, predict, served)
+        tf.saved_model.save(module, export_dir, signatures=signatures)
+        # One row more, for a request that has to do without missing numbers.
+        answers = replay_rows(export_dir, [*rows, filled(rows[0])], served.inputs)
+        difference = check_answers(
+            answers, rows, scores, served=served, tolerance=config.export.parity_tolerance
+        )
+        last_score = answers["serving_default"][served.score][-1]
+        texts = {**files, **_sample_texts(rows, scores, last_score, served)}
+        for name, text in texts.items():
+            storage.write_text(os.path.join(export_dir, "assets.extra", name), text)
+        _publish(export_dir, model_dir)
+    seconds = time.monotonic() - started
+    logger.info(
+        "exported to %s in %.1f s; %d sample rows agree within %.1e",
+        model_dir,
+        seconds,
+        len(rows),
+        difference,
+    )
+    return ExportReport(difference, len(rows), seconds, model_dir)
+
+
+def serving_inputs(encoder: Encoder, key: str | None) -> ServingInputs:
+    """The inputs of serving_default: the encoder's raw columns, and the key column unless None."""
+    dtypes = {raw: spec.dtype.name for raw, spec in encoder.serving_inputs.items()}
+    if key is not None:
+        dtypes[key] = "string"
+    names = signature_names(dtypes)
+    for raw, name in names.items():
+        if raw != name:
+            logger.warning(
+                "column %r is the input %r of serving_default: TensorFlow allows no such name; "
+                "assets.extra/sample_request.json shows all inputs",
+                raw,
+                name,
+            )
+    return ServingInputs(dtypes, names, key)
+
+
+def _sample_texts(
+    rows: Sequence[Row], scores: np.ndarray, filled_score: float, served: Served
+) -> dict[str, str]:
+    """A request of the rows that JSON can carry, and the scores of training for them.
+
+    Where every row misses a number, the first one with its gaps filled stands in; training has no
+    score for it, so it has that of the exported model.
+    """
+    complete = [index for index, row in enumerate(rows) if is_complete(row)]
+    request = [rows[index] for index in complete] or [filled(rows[0])]
+    response = [float(scores[index]) for index in complete] or [filled_score]
+    return {
+        "sample_request.json": request_json(request, served.inputs),
+        "sample_response.json": response_json(request, response, served),
+    }
+
+
+def _signatures(
+    encoder: Encoder, predict: Callable[[Any], tf.Tensor], served: Served
+) -> dict[str, Any]:
+    """Both entry points; what they share is in `answer`."""
+    inputs = served.inputs
+    features = list(encoder.serving_inputs)
+
+    def answer(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        encoded = encoder({name: raw[name] for name in features})
+        outputs = _outputs(predict(encoded), served)
+        return outputs if inputs.key is None else {**outputs, "key": raw[inputs.key]}
+
+    specs = {
+        inputs.names[raw]: tf.TensorSpec([None], dtype, name=inputs.names[raw])
+        for raw, dtype in inputs.dtypes.items()
+    }
+    parsed = {
+        raw: tf.io.FixedLenFeature([], dtype, MISSING[dtype])
+        for raw, dtype in inputs.dtypes.items()
+    }
+
+    def serving_default(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return answer({raw: columns[name] for raw, name in inputs.names.items()})
+
+    def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return answer(tf.io.parse_example(examples, parsed))
+
+    example_spec = tf.TensorSpec([None], tf.string, name="examples")
+    return {
+        "serving_default": tf.function(serving_default, input_signature=[specs]),
+        "serving_examples": tf.function(serving_examples, input_signature=[example_spec]),
+    }
+
+
+def _outputs(predicted: tf.Tensor, served: Served) -> dict[str, tf.Tensor]:
+    """(B,) outputs by name from (B, 1) logits or values, or from (B,) scores."""
+    if predicted.shape.rank not in (1, 2) or predicted.shape[1:] not in ([], [1]):
+        raise ValueError(f"predict must give (B,) or (B, 1); it gives {predicted.shape}")
+    is_score = predicted.shape.rank == 1
+    score_B = tf.cast(predicted if is_score else predicted[:, 0], tf.float32)
+    if served.label.task == "regression":
+        return {served.score: score_B}
+    if not is_score:
+        score_B = tf.sigmoid(score_B)
+    negative, positive = class_values(served.label)
+    dtype = tf.int64 if served.label.positive is None else tf.string
+    class_B = tf.where(
+        score_B >= served.threshold, tf.constant(positive, dtype), tf.constant(negative, dtype)
+    )
+    return {served.score: score_B, "class": class_B}
+
+
+def _publish(export_dir: str, model_dir: str) -> None:
+    """Put the export into `model_dir` in the place of an older one; other files there are left.
+
+    The old saved_model.pb goes first and the new one comes last, so that a reader never sees a
+    graph beside the variables of another.
+    """
+    for part in _PARTS:
+        storage.remove(storage.join(model_dir, part))
+    storage.commit_dir(export_dir, model_dir, last=_PARTS[0])

@@ -1,0 +1,107 @@
+"""Whether an exported model answers as training does, asked in a fresh process.
+
+Knows models by their folder and their answers only; imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from trainer import storage
+from trainer.errors import TrainingFailed
+from trainer.serving import MISSING, Row, Served, ServingInputs
+
+# Importing TensorFlow and loading takes seconds; a table of many GB from a slow disk, minutes.
+REPLAY_TIMEOUT_SECONDS = 1800
+
+# Values of each row by signature and output.
+Answers = dict[str, dict[str, list[Any]]]
+
+
+def replay_rows(export_dir: str, rows: Sequence[Row], inputs: ServingInputs) -> Answers:
+    """The answers of a fresh process to the rows, in their order, by signature and output.
+
+    Raises:
+        TrainingFailed: the process fails or does not end; the message has its last line.
+    """
+    work_dir = os.path.dirname(export_dir)
+    payload_path = os.path.join(work_dir, "payload.json")
+    result_path = os.path.join(work_dir, "result.json")
+    payload = {"rows": rows, "missing": MISSING, **inputs._asdict()}
+    storage.write_text(payload_path, json.dumps(payload))
+    # The text and not the file: run as a file, its folder would come first on the module path, and
+    # our statistics.py would stand in for the standard library's.
+    command = [sys.executable, "-c", resources.files("trainer").joinpath("replay.py").read_text()]
+    try:
+        finished = subprocess.run(
+            [*command, export_dir, payload_path, result_path],
+            cwd=work_dir,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=REPLAY_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TrainingFailed(
+            f"the exported model gave no answer in {error.timeout:g} s; nothing is exported"
+        ) from error
+    if finished.returncode != 0:
+        lines = finished.stderr.decode(errors="replace").split("\n")
+        reason = next((line for line in reversed(lines) if line.strip()), "no message")
+        raise TrainingFailed(
+            f"the exported model fails in a fresh process (exit code {finished.returncode}): "
+            f"{reason.strip()}; nothing is exported"
+        )
+    answers: Answers = json.loads(storage.read_text(result_path))
+    return answers
+
+
+def check_answers(
+    answers: Answers,
+    rows: Sequence[Row],
+    expected: np.ndarray,
+    *,
+    served: Served,
+    tolerance: float,
+) -> float:
+    """The largest |answer - expected| / max(1, |expected|) over rows and signatures.
+
+    Answers past the last of `rows` are not looked at.
+
+    Raises:
+        TrainingFailed: it exceeds `tolerance` or is not finite, or a class or key is wrong.
+    """
+    largest = 0.0
+    for signature, outputs in answers.items():
+        found = np.asarray(outputs[served.score][: len(rows)], np.float64)
+        difference = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+        worst = int(np.argmax(np.where(np.isnan(difference), np.inf, difference)))
+        if not difference[worst] <= tolerance:
+            raise TrainingFailed(
+                f"the exported model differs from training: sample row {worst} gives "
+                f"{found[worst]:.8g} by {signature} and {expected[worst]:.8g} in training, relative"
+                f" difference {difference[worst]:.2g}; nothing is exported. If that is rounding "
+                f"and not a defect, raise export.parity_tolerance ({tolerance:g})"
+            )
+        wanted: dict[str, list[Any]] = {}
+        if served.label.task == "binary":
+            wanted["class"] = [served.class_of(probability) for probability in found]
+        if served.inputs.key is not None:
+            wanted["key"] = [row[served.inputs.key] for row in rows]
+        for name, values in wanted.items():
+            if outputs[name][: len(rows)] != values:
+                raise TrainingFailed(
+                    f"the exported model's {name!r} is wrong by {signature}: "
+                    f"{outputs[name][:3]} for {values[:3]}; nothing is exported"
+                )
+        largest = max(largest, float(difference[worst]))
+    return largest

@@ -1,0 +1,84 @@
+"""Replays sample rows against an exported model: the program of a fresh process, not of training.
+
+`export.py` runs this file's text with `python -c`, so that the model is loaded as a server loads
+it: by TensorFlow alone, with nothing of this package to lean on. So it imports nothing of it.
+
+Usage: python -c SOURCE EXPORT_DIR PAYLOAD_JSON RESULT_JSON
+
+The payload has
+    rows      [{raw column: value}], null where missing
+    dtypes    {raw column: "float32", "int64" or "string"}
+    names     {raw column: input name in serving_default}
+    missing   {dtype: what stands for a missing value in serving_default}
+The result is {signature: {output: [value of each row]}}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def replay(export_dir: str, payload: dict[str, Any]) -> dict[str, dict[str, list[Any]]]:
+    """Answers of both signatures to the rows, in their order."""
+    import tensorflow as tf
+
+    signatures = tf.saved_model.load(export_dir).signatures
+    rows, dtypes = payload["rows"], payload["dtypes"]
+    inputs = {}
+    for raw, dtype in dtypes.items():
+        values = [payload["missing"][dtype] if row[raw] is None else row[raw] for row in rows]
+        inputs[payload["names"][raw]] = tf.constant(values, dtype, shape=[len(rows)])
+    examples = [_example(tf, row, dtypes).SerializeToString() for row in rows]
+    answers = {
+        "serving_default": signatures["serving_default"](**inputs),
+        "serving_examples": signatures["serving_examples"](
+            examples=tf.constant(examples, tf.string, shape=[len(rows)])
+        ),
+    }
+    return {
+        signature: {name: _plain(values.numpy().tolist()) for name, values in outputs.items()}
+        for signature, outputs in answers.items()
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """Read the payload, replay it, write the result."""
+    export_dir, payload_path, result_path = arguments
+    # Training may hold the accelerator, and a server of such a model has none. CUDA reads the C
+    # environment, when TensorFlow is imported; Python's copy of it is not needed.
+    os.putenv("CUDA_VISIBLE_DEVICES", "-1")
+    # Any import of the training package from here on fails instead of making the test pass.
+    sys.modules["trainer"] = None  # type: ignore[assignment]
+    with open(payload_path, encoding="utf-8") as stream:
+        payload = json.load(stream)
+    result = replay(export_dir, payload)
+    with open(result_path, "w", encoding="utf-8") as stream:
+        json.dump(result, stream)
+
+
+def _example(tf: Any, row: dict[str, Any], dtypes: dict[str, str]) -> Any:
+    """The row as a tf.Example; a missing value is a feature that is absent."""
+    features = {}
+    for raw, dtype in dtypes.items():
+        value = row[raw]
+        if value is None:
+            continue
+        if dtype == "string":
+            feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+        elif dtype == "int64":
+            feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        else:
+            feature = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+        features[raw] = feature
+    return tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def _plain(values: list[Any]) -> list[Any]:
+    return [value.decode() if isinstance(value, bytes) else value for value in values]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
