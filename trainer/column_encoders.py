@@ -1,0 +1,69 @@
+"""Which encoder a column of the schema gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainer.columns import (
+    Boolean,
+    Bucketized,
+    Categorical,
+    Column,
+    Datetime,
+    Geo,
+    Identity,
+    Numeric,
+)
+from trainer.datetime_encoders import DatetimeEncoder
+from trainer.encoders import Encoder
+from trainer.geo_encoders import GeoEncoder
+from trainer.id_encoders import (
+    BooleanEncoder,
+    CategoricalEncoder,
+    IdentityEncoder,
+    choose_vocabulary,
+)
+from trainer.number_encoders import BucketizedEncoder, NumericEncoder
+from trainer.statistics import TableStatistics
+
+
+def build_encoder(
+    name: str,
+    column: Column,
+    *,
+    statistics: TableStatistics,
+    default_dim: int | str,
+    vocabulary: Sequence[str] = (),
+) -> Encoder | None:
+    """The encoder of a column, None for one that is no feature.
+
+    Args:
+        name: of the column.
+        column: its options.
+        statistics: of the training rows.
+        default_dim: width of embeddings that do not state one, or auto.
+        vocabulary: tokens of its vocabulary_file; unused without one.
+
+    Raises:
+        UserError: the column has only missing values, its scale does not fit them, or the
+            statistics are those of another schema.
+    """
+    match column:
+        case Numeric():
+            return NumericEncoder(name, column, statistics)
+        case Geo():
+            return GeoEncoder(name, column, statistics)
+        case Bucketized():
+            return BucketizedEncoder(name, column, statistics, default_dim)
+        case Categorical():
+            if column.needs_counts:
+                vocabulary = choose_vocabulary(name, column, statistics)
+            tokens = column.vocabulary or vocabulary
+            return CategoricalEncoder(name, column, vocabulary=tokens, default_dim=default_dim)
+        case Identity():
+            return IdentityEncoder(name, column, default_dim)
+        case Boolean():
+            return BooleanEncoder(name, column, default_dim)
+        case Datetime():
+            return DatetimeEncoder(name, column, default_dim)
+    return None

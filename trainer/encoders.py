@@ -1,0 +1,178 @@
+"""What every column encoder has, and how Arrow columns reach TensorFlow. Knows no kind of column.
+
+Axes: B batch, W bytes of a text.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+
+from trainer.columns import Tower
+from trainer.transforms import MISSING_TIME
+
+
+@dataclass(frozen=True)
+class IdFeature:
+    """An id in [0, size); `embedding_dim` 0 keeps it out of the deep part."""
+
+    name: str
+    size: int
+    wide: bool
+    embedding_dim: int
+
+
+@dataclass(frozen=True)
+class NumberFeature:
+    """A number; `piecewise_edges` are the bounds of its bins, in its own unit, () for no bins."""
+
+    name: str
+    wide: bool
+    deep: bool
+    piecewise_edges: tuple[float, ...] = ()
+
+
+@dataclass
+class Features:
+    """(B,) int32 ids and (B,) float32 numbers by feature name."""
+
+    ids: dict[str, tf.Tensor] = field(default_factory=dict)
+    numbers: dict[str, tf.Tensor] = field(default_factory=dict)
+
+    def update(self, other: Features) -> None:
+        """Take in what `other` has."""
+        self.ids |= other.ids
+        self.numbers |= other.numbers
+
+
+class Encoder(tf.Module):
+    """One column of the schema: raw columns -> decoded -> features.
+
+    Decoding is the work on strings, which training does on distinct values only; encoding is
+    arithmetic on (B,) numbers. `id_features` also lists ids that no tower sees, for crosses.
+    """
+
+    id_features: Sequence[IdFeature] = ()
+    number_features: Sequence[NumberFeature] = ()
+
+    @abstractmethod
+    def decode(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Tensors that `encode` needs, from (B,) raw columns."""
+
+    @abstractmethod
+    def decode_block(self, columns: Mapping[str, pa.Array]) -> dict[str, Any]:
+        """The same from Arrow columns, as arrays or tensors."""
+
+    @abstractmethod
+    def encode(self, decoded: Mapping[str, tf.Tensor]) -> Features:
+        """Features from what `decode` gave."""
+
+    @abstractmethod
+    def describe(self) -> list[str]:
+        """One line per feature, for people."""
+
+
+def id_feature(
+    name: str, size: int, *, towers: Sequence[Tower], embedding_dim: int | str, default: int | str
+) -> IdFeature:
+    """The feature of `size` ids in its towers.
+
+    Args:
+        name: of the feature.
+        size: number of ids.
+        towers: parts of the model that see it.
+        embedding_dim: the column's own width, or auto for the default.
+        default: width of embeddings that do not state one, or auto for the fourth root of `size`,
+            rounded up.
+    """
+    width = default if embedding_dim == "auto" else embedding_dim
+    if width == "auto":
+        # The small amount keeps 16 ids, whose root is 2, from becoming 3 by rounding.
+        width = math.ceil(size**0.25 - 1e-9)
+    return IdFeature(name, size, "wide" in towers, int(width) if "deep" in towers else 0)
+
+
+def describe_ids(feature: IdFeature, origin: str) -> str:
+    """`hour: 25 ids (24 hours); wide, embedding 3`."""
+    parts = ["wide"] if feature.wide else []
+    parts += [f"embedding {feature.embedding_dim}"] if feature.embedding_dim else []
+    return f"{feature.name}: {feature.size} ids ({origin}); {', '.join(parts) or 'crosses only'}"
+
+
+def to_floats(column: pa.Array) -> np.ndarray:
+    """(B,) float32, NaN where null."""
+    if column.type != pa.float32():
+        column = column.cast(pa.float32())
+    if column.null_count:
+        column = column.fill_null(float("nan"))
+    return column.to_numpy()
+
+
+def to_integers(column: pa.Array) -> np.ndarray:
+    """(B,) int64, MISSING_TIME where null or, in a column of floats, NaN or infinite."""
+    if pa.types.is_floating(column.type):
+        values = column.fill_null(float("nan")).to_numpy()
+        return integers_of_floats(tf.constant(values)).numpy()
+    return column.cast(pa.int64()).fill_null(int(MISSING_TIME)).to_numpy()
+
+
+def integers_of_floats(values_B: tf.Tensor) -> tf.Tensor:
+    """(B,) int64 of floats, cut to whole numbers, MISSING_TIME where not finite."""
+    is_finite = tf.math.is_finite(values_B)
+    whole = tf.cast(tf.where(is_finite, values_B, tf.zeros_like(values_B)), tf.int64)
+    return tf.where(is_finite, whole, MISSING_TIME)
+
+
+def integer_tensor(values_B: tf.Tensor) -> tf.Tensor:
+    """(B,) int64; a raw column that another column reads as float arrives as float."""
+    return integers_of_floats(values_B) if values_B.dtype.is_floating else values_B
+
+
+def take_decoded(
+    column: pa.Array, decode: Callable[[tf.Tensor], tf.Tensor], missing: int
+) -> np.ndarray:
+    """`decode` of a text column, computed on its distinct values.
+
+    Args:
+        column: (B,) Arrow strings, plain or dictionary-encoded.
+        decode: (V,) strings to (V,) integers.
+        missing: what null becomes.
+    """
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    tokens = tf.constant(column.dictionary.to_numpy(zero_copy_only=False), tf.string)
+    decoded = decode(tokens).numpy()
+    positions = column.indices
+    if positions.null_count:
+        decoded = np.append(decoded, np.array(missing, decoded.dtype))
+        positions = positions.fill_null(len(decoded) - 1)
+    return decoded[positions.to_numpy()]
+
+
+def fixed_width_bytes(column: pa.Array, width: int) -> np.ndarray:
+    """The first bytes of each text, (B, width) uint8; short and null ones are padded with spaces.
+
+    Where all texts are equally long, as dates are, this is a view of Arrow's own buffer.
+    """
+    if len(column) and not column.null_count and column.type == pa.string():
+        offsets = np.frombuffer(column.buffers()[1], np.int32)
+        offsets = offsets[column.offset : column.offset + len(column) + 1]
+        length = int(offsets[1] - offsets[0])
+        if length >= width and np.all(np.diff(offsets) == length):
+            data = np.frombuffer(column.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+            return data.reshape(len(column), length)[:, :width]
+    texts = column.fill_null("").cast(pa.binary())
+    texts = pc.binary_join_element_wise(texts, pa.scalar(b" " * width, pa.binary()), b"")
+    texts = pc.binary_slice(texts, 0, width)
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :]
+    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
+    start = int(offsets[0])
+    return data[start : start + len(texts) * width].reshape(len(texts), width)

@@ -1,0 +1,287 @@
+"""The features of a schema: raw columns to ids and numbers, the same in training and in serving.
+
+The upper half of the data's way: `encoders.py` and its neighbours know the single kinds of column,
+here they are put together.
+
+Axes: B batch, F id features, N numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import tensorflow as tf
+
+from trainer import storage
+from trainer.column_encoders import build_encoder
+from trainer.columns import Boolean, Categorical, Geo, Identity, Numeric, RawColumn
+from trainer.config import Config
+from trainer.encoders import Features, IdFeature, NumberFeature
+from trainer.errors import UserError
+from trainer.geo_encoders import geo_outputs
+from trainer.id_encoders import CrossEncoder
+from trainer.reader import ReadColumn
+from trainer.schema import Label, Schema
+from trainer.statistics import TableStatistics
+
+_TENSOR_TYPES = {"float": tf.float32, "int": tf.int64, "string": tf.string}
+
+
+@dataclass(frozen=True)
+class FeatureLayout:
+    """The features in the order of the encoded columns."""
+
+    ids: tuple[IdFeature, ...]
+    numbers: tuple[NumberFeature, ...]
+
+
+class Encoded(NamedTuple):
+    """(B, F) int32 ids and (B, N) float32 numbers, never NaN; tensors, or arrays of a block."""
+
+    ids: Any
+    numbers: Any
+
+
+def geo_numbers(schema: Schema, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    """Numbers that geo columns make, (B,) float32 by feature name; NaN where one is missing.
+
+    Args:
+        schema: says which.
+        raw: the raw columns in degrees, (B,) float32.
+    """
+    numbers: dict[str, tf.Tensor] = {}
+    for name, column in schema.of_kind(Geo).items():
+        points = [tf.convert_to_tensor(raw[n]) for n in (*column.from_point, *column.to_point)]
+        outputs = geo_outputs(column, *points)
+        numbers |= {f"{name}.{o}": v for o, v in zip(column.outputs, outputs, strict=True)}
+    return numbers
+
+
+class FeatureEncoder(tf.Module):
+    """Raw columns to encoded features.
+
+    `encoder(raw)` is `encode(decode(raw))` and part of the exported model; `encode_block` gives
+    the same numbers for a block of Arrow columns.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        statistics: TableStatistics,
+        default_embedding_dim: int | str = "auto",
+        vocabularies: Mapping[str, tuple[str, ...]] | None = None,
+    ):
+        """Fix every feature.
+
+        Args:
+            schema: the columns and crosses.
+            statistics: of the training rows; numbers and tokens by raw column, and the numbers of
+                geo columns by feature name.
+            default_embedding_dim: width where a column says auto; auto: the fourth root of the
+                number of ids.
+            vocabularies: tokens of the columns with a vocabulary_file (`read_vocabularies`).
+
+        Raises:
+            UserError: a column has only missing values, its scale does not fit, the statistics are
+                not of this schema, or two features have one name.
+        """
+        super().__init__()
+        if not statistics.num_rows:
+            raise UserError("the training data has no usable row; a feature needs some")
+        encoders = [
+            build_encoder(
+                name,
+                column,
+                statistics=statistics,
+                default_dim=default_embedding_dim,
+                vocabulary=(vocabularies or {}).get(name, ()),
+            )
+            for name, column in schema.columns.items()
+        ]
+        self.encoders = [encoder for encoder in encoders if encoder is not None]
+        id_features = [f for encoder in self.encoders for f in encoder.id_features]
+        by_name = {feature.name: feature for feature in id_features}
+        self.crosses = [
+            CrossEncoder(cross, [by_name[n] for n in cross.columns], default_embedding_dim)
+            for cross in schema.crosses
+        ]
+        id_features += [cross.feature for cross in self.crosses]
+        number_features = [f for encoder in self.encoders for f in encoder.number_features]
+        _check_unique([f.name for f in id_features])
+        _check_unique([f.name for f in number_features])
+        self.layout = FeatureLayout(
+            ids=tuple(f for f in id_features if f.wide or f.embedding_dim),
+            numbers=tuple(f for f in number_features if f.wide or f.deep),
+        )
+        self.serving_inputs = {
+            raw.name: tf.TensorSpec([None], _TENSOR_TYPES[raw.dtype], raw.name)
+            for raw in schema.feature_inputs
+        }
+        self._compiled = _CompiledEncode(self)
+
+    def __call__(self, raw: Mapping[str, tf.Tensor]) -> Encoded:
+        """Encoded raw columns; `raw` as `serving_inputs`.
+
+        Missing is NaN for a number, -2^63 for an integer, '' for a text.
+        """
+        return self.encode(self.decode(raw))
+
+    def decode(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The work on strings: texts to int32 ids, dates to int64 seconds, numbers as they are."""
+        decoded: dict[str, tf.Tensor] = {}
+        for encoder in self.encoders:
+            decoded |= encoder.decode(raw)
+        return decoded
+
+    def encode(self, decoded: Mapping[str, tf.Tensor]) -> Encoded:
+        """Encoded features of what `decode` gave."""
+        return self._encode(decoded, axis=1)
+
+    def encode_as_rows(self, decoded: Mapping[str, tf.Tensor]) -> Encoded:
+        """As `encode`, but (F, B) and (N, B)."""
+        return self._encode(decoded, axis=0)
+
+    def decode_block(self, columns: Mapping[str, pa.Array]) -> dict[str, Any]:
+        """As `decode`, from Arrow columns: texts are decoded once for each distinct one."""
+        decoded: dict[str, Any] = {}
+        for encoder in self.encoders:
+            decoded |= encoder.decode_block(columns)
+        return decoded
+
+    def encode_block(self, columns: Mapping[str, pa.Array]) -> Encoded:
+        """As `__call__`, from Arrow columns to numpy arrays (transposed in memory)."""
+        return self._compiled(self.decode_block(columns))
+
+    def describe(self) -> list[str]:
+        """One line per feature: ids, width, scale, bounds; for the start log."""
+        lines = [line for encoder in self.encoders for line in encoder.describe()]
+        return lines + [cross.describe() for cross in self.crosses]
+
+    def _encode(self, decoded: Mapping[str, tf.Tensor], axis: int) -> Encoded:
+        features = Features()
+        for encoder in self.encoders:
+            features.update(encoder.encode(decoded))
+        for cross in self.crosses:
+            features.ids[cross.feature.name] = cross.encode(features.ids)
+        ids = [features.ids[f.name] for f in self.layout.ids]
+        numbers = [features.numbers[f.name] for f in self.layout.numbers]
+        num_rows = tf.shape(next(iter(decoded.values())))[0]
+        return Encoded(
+            _stack(ids, tf.int32, num_rows, axis), _stack(numbers, tf.float32, num_rows, axis)
+        )
+
+
+class _CompiledEncode:
+    """`FeatureEncoder.encode` as one graph for any number of rows.
+
+    Not a tf.Module: the graph of training is no part of the exported model.
+    """
+
+    def __init__(self, encoder: FeatureEncoder):
+        self._encoder = encoder
+        self._function: Any = None
+
+    def __call__(self, decoded: Mapping[str, Any]) -> Encoded:
+        """Encoded features of what `decode_block` gave."""
+        tensors = {name: tf.convert_to_tensor(values) for name, values in decoded.items()}
+        if self._function is None:
+            # Rows of features, because a feature is written at once; columns would be scattered.
+            function = tf.function(lambda decoded: self._encoder.encode_as_rows(decoded))
+            specs = {name: tf.TensorSpec([None], t.dtype, name) for name, t in tensors.items()}
+            self._function = function.get_concrete_function(specs)
+        ids, numbers = self._function(tensors)
+        return Encoded(ids.numpy().T, numbers.numpy().T)
+
+
+def read_vocabularies(schema: Schema) -> dict[str, tuple[str, ...]]:
+    """Tokens of the columns with a vocabulary_file, one a line, blank lines left out.
+
+    Raises:
+        UserError: a file is absent, has no token, or has one twice.
+    """
+    vocabularies: dict[str, tuple[str, ...]] = {}
+    for name, column in schema.of_kind(Categorical).items():
+        if column.vocabulary_file is None:
+            continue
+        lines = storage.read_text(column.vocabulary_file).splitlines()
+        tokens = [line for line in lines if line]
+        where = f"columns.{name}.vocabulary_file: {column.vocabulary_file}"
+        if not tokens:
+            raise UserError(f"{where} has no token; expected one a line")
+        twice = next((token for token, count in Counter(tokens).items() if count > 1), None)
+        if twice is not None:
+            raise UserError(f"{where} has {twice!r} twice; a token has one id. Drop one line")
+        vocabularies[name] = tuple(tokens)
+    return vocabularies
+
+
+def read_columns(config: Config) -> tuple[ReadColumn, ...]:
+    """What the reader reads of a file: features, label, weight, key and split column, each once.
+
+    Raises:
+        UserError: the split column is read as a number by a feature.
+    """
+    columns = {raw.name: _feature_column(config, raw) for raw in config.feature_inputs}
+    columns[config.label.column] = _label_column(config.label)
+    if config.weight is not None:
+        columns[config.weight] = ReadColumn(
+            config.weight, "float", required=True, minimum=0.0, role="weight"
+        )
+    for name in (config.key, config.data.split_column):
+        if name is None:
+            continue
+        known = columns.get(name, ReadColumn(name, "string"))
+        if known.dtype in ("float", "int"):
+            raise UserError(
+                f"data.split_column {name!r} is read as a number by a {known.role}; the "
+                "fingerprint needs its text. Split by another column, or add a copy of it"
+            )
+        columns[name] = known._replace(dtype="string")
+    return tuple(columns.values())
+
+
+def _feature_column(schema: Schema, raw: RawColumn) -> ReadColumn:
+    """How the raw column of features is read."""
+    users = [c for n, c in schema.columns.items() if (c.source or n) == raw.name]
+    points = {
+        n
+        for geo in schema.of_kind(Geo).values()
+        if geo.numeric.missing == "error"
+        for n in (*geo.from_point, *geo.to_point)
+    }
+    required = raw.name in points or any(
+        isinstance(user, Numeric) and user.missing == "error" for user in users
+    )
+    sizes = [user.size for user in users if isinstance(user, Identity)]
+    has_tokens = any(isinstance(user, Categorical | Boolean) for user in users)
+    return ReadColumn(
+        raw.name,
+        "dictionary" if raw.dtype == "string" and has_tokens else raw.dtype,
+        required=required,
+        minimum=0.0 if sizes else None,
+        maximum=min(sizes) - 1.0 if sizes else None,
+    )
+
+
+def _label_column(label: Label) -> ReadColumn:
+    if label.positive is not None:
+        return ReadColumn(label.column, "dictionary", required=True, role="label")
+    allowed = ("0", "1") if label.task == "binary" else None
+    return ReadColumn(label.column, "float", required=True, allowed=allowed, role="label")
+
+
+def _stack(rows: list[tf.Tensor], dtype: tf.DType, num_rows: tf.Tensor, axis: int) -> tf.Tensor:
+    """(B,) tensors as rows (axis 0) or columns (axis 1), also where there are none."""
+    if rows:
+        return tf.stack(rows, axis)
+    return tf.zeros((0, num_rows) if axis == 0 else (num_rows, 0), dtype)
+
+
+def _check_unique(names: list[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UserError(f"two features have the name {name!r}; rename a column")

@@ -1,0 +1,275 @@
+"""The arithmetic of features: distances, dates, buckets and crosses as pure TensorFlow functions.
+
+Each runs eagerly, inside `dataset.map` and inside a SavedModel, and gives a row the same result
+whatever the batch it stands in. Knows no schema and no statistics. Imports columns, numpy and
+TensorFlow.
+
+Axes: B batch, W bytes of a text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.columns import DATE_PART_SIZES, FIRST_YEAR, parse_datetime_format
+
+# Mean radius of the Earth. Source: Moritz 2000, "Geodetic Reference System 1980", R1.
+EARTH_RADIUS_KM = 6371.0088
+# Stands for a missing time, and for any missing integer.
+MISSING_TIME = np.iinfo(np.int64).min
+SECONDS_PER_DAY = 86_400
+# Years that a fixed-width %Y can state; epoch columns outside become missing.
+_FIRST_SECOND, _END_SECOND = -62_167_219_200, 253_402_300_800
+# Widest SIMD register of a CPU, in float32.
+_LANES = 16
+
+
+def haversine_km(lat1: tf.Tensor, lon1: tf.Tensor, lat2: tf.Tensor, lon2: tf.Tensor) -> tf.Tensor:
+    """Great-circle distance in kilometres, (B,) float32; NaN where a coordinate is NaN.
+
+    a = sin^2(dlat / 2) + cos(lat1) cos(lat2) sin^2(dlon / 2), distance = 2 R asin(sqrt(a)).
+    Accurate to a relative 1e-6 of the given coordinates for up to some 10,000 km; near the
+    antipode float32 leaves about 2e-4.
+
+    Args:
+        lat1: degrees north, (B,) float32 or a constant, as the other three.
+        lon1: degrees east.
+        lat2: degrees north.
+        lon2: degrees east.
+    """
+    half_lat = tf.sin(_radians(lat2 - lat1) * 0.5)
+    half_lon = tf.sin(_radians(lon2 - lon1) * 0.5)
+    cosines = tf.cos(_radians(lat1)) * tf.cos(_radians(lat2))
+    a = half_lat * half_lat + cosines * (half_lon * half_lon)
+    # Not tf.minimum, which may turn NaN into 1.
+    a = tf.where(a > 1.0, tf.ones_like(a), a)
+    return 2.0 * EARTH_RADIUS_KM * tf.asin(tf.sqrt(a))
+
+
+def manhattan_km(
+    lat1: tf.Tensor, lon1: tf.Tensor, lat2: tf.Tensor, lon2: tf.Tensor, *, grid_angle: float
+) -> tf.Tensor:
+    """Distance in kilometres along two perpendicular axes, (B,) float32; NaN where one is NaN.
+
+    On the plane that touches the Earth at the mean latitude: x = R cos(mean lat) dlon to the east,
+    y = R dlat to the north; |x sin(g) + y cos(g)| + |x cos(g) - y sin(g)|.
+
+    Args:
+        lat1: degrees, as in `haversine_km`.
+        lon1: degrees.
+        lat2: degrees.
+        lon2: degrees.
+        grid_angle: g, degrees clockwise from north of the first axis.
+    """
+    north = _radians(lat2 - lat1)
+    east = _radians(lon2 - lon1) * tf.cos(_radians(lat1 + lat2) * 0.5)
+    sin, cos = math.sin(math.radians(grid_angle)), math.cos(math.radians(grid_angle))
+    along = tf.abs(east * sin + north * cos)
+    across = tf.abs(east * cos - north * sin)
+    return EARTH_RADIUS_KM * (along + across)
+
+
+def bearing_sin_cos(
+    lat1: tf.Tensor, lon1: tf.Tensor, lat2: tf.Tensor, lon2: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sine and cosine of the initial course, clockwise from north, (B,) float32 each.
+
+    East is (1, 0), north (0, 1), no movement (0, 0); NaN where a coordinate is NaN. With
+    x = sin(dlon) cos(lat2) and y = sin(dlat) + 2 sin(lat1) cos(lat2) sin^2(dlon / 2): the usual
+    y = cos(lat1) sin(lat2) - sin(lat1) cos(lat2) cos(dlon) in a form that keeps its digits for
+    points that lie close together.
+    """
+    dlon = _radians(lon2 - lon1)
+    half_lon = tf.sin(dlon * 0.5)
+    cos_lat2 = tf.cos(_radians(lat2))
+    x = tf.sin(dlon) * cos_lat2
+    y = tf.sin(_radians(lat2 - lat1))
+    y += 2.0 * tf.sin(_radians(lat1)) * cos_lat2 * (half_lon * half_lon)
+    length = tf.sqrt(x * x + y * y)
+    length = tf.where(tf.equal(length, 0.0), tf.ones_like(length), length)
+    return x / length, y / length
+
+
+def in_whole_packets(
+    function: Callable[..., Sequence[tf.Tensor]], *columns: tf.Tensor
+) -> list[tf.Tensor]:
+    """`function` of (B,) columns, computed at a length that is a multiple of 16.
+
+    TensorFlow computes the last rows of a vector without SIMD, with sine and logarithm of another
+    last digit, so that a row alone would get another number than in a block, and at the edge of a
+    bucket another id.
+    """
+    num_rows = tf.shape(columns[0])[0]
+    padding = tf.math.floormod(-num_rows, _LANES)
+    padded = [tf.pad(column, [[0, padding]]) for column in columns]
+    return [output[:num_rows] for output in function(*padded)]
+
+
+def parse_datetime(text_B: tf.Tensor, pattern: str) -> tf.Tensor:
+    """Seconds since 1970-01-01 00:00:00 of (B,) string texts, as `parse_datetime_bytes`."""
+    _, width = parse_datetime_format(pattern)
+    return parse_datetime_bytes(tf.io.decode_raw(text_B, tf.uint8, fixed_length=width), pattern)
+
+
+def parse_datetime_bytes(bytes_BW: tf.Tensor, pattern: str) -> tf.Tensor:
+    """Seconds since 1970-01-01 00:00:00 of fixed-width texts.
+
+    Digits are read at their places and must form a date of the Gregorian calendar; the literal
+    text between them is not compared, so that 2013-03-27T03:35:00 reads as 2013-03-27 03:35:00.
+
+    Args:
+        bytes_BW: uint8, at least as wide as the pattern; shorter texts are padded with anything
+            that is no digit.
+        pattern: as `parse_datetime_format` takes it. Parts that it lacks are the first ones.
+
+    Returns:
+        (B,) int64; MISSING_TIME where the text is empty or no such date.
+    """
+    positions, width = parse_datetime_format(pattern)
+    letters = sorted(positions)
+    weights_WP = np.zeros((width, len(letters)), np.float32)
+    for column, letter in enumerate(letters):
+        offset, size = positions[letter]
+        weights_WP[offset : offset + size, column] = 10.0 ** np.arange(size - 1, -1, -1)
+    is_place_W = weights_WP.any(axis=1)
+    digits_BW = tf.cast(bytes_BW[:, :width], tf.float32) - float(ord("0"))
+    is_digit_BW = tf.logical_and(digits_BW >= 0.0, digits_BW <= 9.0)
+    is_date = tf.reduce_all(tf.logical_or(is_digit_BW, ~is_place_W), axis=1)
+    # Sums of at most four digits are exact in float32.
+    numbers_BP = tf.cast(tf.matmul(tf.clip_by_value(digits_BW, 0.0, 9.0), weights_WP), tf.int32)
+    parts = dict(zip(letters, tf.unstack(numbers_BP, axis=1), strict=True))
+    first = tf.zeros_like(parts["Y"])
+    month, day = parts.get("m", first + 1), parts.get("d", first + 1)
+    hour, minute, second = (parts.get(letter, first) for letter in "HMS")
+    for value, low, high in ((month, 1, 12), (day, 1, 31), (hour, 0, 23), (minute, 0, 59)):
+        is_date &= (value >= low) & (value <= high)
+    is_date &= (second <= 59) & (day <= _days_in_month(parts["Y"], month))
+    days = tf.cast(_days_from_civil(parts["Y"], month, day), tf.int64)
+    seconds = days * SECONDS_PER_DAY + tf.cast(hour * 3600 + minute * 60 + second, tf.int64)
+    return tf.where(is_date, seconds, MISSING_TIME)
+
+
+def date_part(seconds_B: tf.Tensor, part: str) -> tf.Tensor:
+    """Id of a part of a time, (B,) int32: 0 is missing, else 1 + value.
+
+    Args:
+        seconds_B: int64 seconds since 1970-01-01 00:00:00; MISSING_TIME, and years outside 0..9999,
+            are missing.
+        part: year (counted from FIRST_YEAR, moved into its range), month 0..11, day_of_week with
+            Monday 0, hour, minute_of_day.
+    """
+    is_time = (seconds_B >= _FIRST_SECOND) & (seconds_B < _END_SECOND)
+    seconds_B = tf.where(is_time, seconds_B, tf.zeros_like(seconds_B))
+    days_64 = tf.math.floordiv(seconds_B, SECONDS_PER_DAY)
+    days = tf.cast(days_64, tf.int32)
+    if part == "day_of_week":
+        value = tf.math.floormod(days + 3, 7)  # 1970-01-01 was a Thursday
+    elif part in ("hour", "minute_of_day"):
+        second_of_day = tf.cast(seconds_B - days_64 * SECONDS_PER_DAY, tf.int32)
+        value = second_of_day // (3600 if part == "hour" else 60)
+    else:
+        year, month = _year_and_month(days)
+        last = DATE_PART_SIZES["year"] - 1
+        value = tf.clip_by_value(year - FIRST_YEAR, 0, last) if part == "year" else month - 1
+    return tf.where(is_time, value + 1, tf.zeros_like(value))
+
+
+def cyclic(seconds_B: tf.Tensor, part: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sine and cosine of a part's share of its cycle, (B,) float32 each; (0, 0) where missing.
+
+    Hour h of a day: sin(2 pi h / 24), cos(2 pi h / 24).
+    """
+    angles = 2.0 * np.pi * np.arange(DATE_PART_SIZES[part]) / DATE_PART_SIZES[part]
+    ids = date_part(seconds_B, part)
+    sines = np.concatenate([[0.0], np.sin(angles)]).astype(np.float32)
+    cosines = np.concatenate([[0.0], np.cos(angles)]).astype(np.float32)
+    return tf.gather(sines, ids), tf.gather(cosines, ids)
+
+
+def bucketize(values_B: tf.Tensor, edges: Sequence[float]) -> tf.Tensor:
+    """Id of a number's bucket, (B,) int32: 0 is missing (NaN), else 1 + how many edges it reached.
+
+    Args:
+        values_B: float32.
+        edges: increasing; a value on an edge belongs to the bucket above it. Without edges every
+            number has id 1.
+    """
+    # The kernel puts NaN behind the last edge.
+    reached = tf.raw_ops.Bucketize(input=values_B, boundaries=[float(edge) for edge in edges])
+    return tf.where(tf.math.is_nan(values_B), tf.zeros_like(reached), reached + 1)
+
+
+def mix_ids(ids: Sequence[tf.Tensor], *, sizes: Sequence[int], bins: int) -> tf.Tensor:
+    """Id of a combination of ids, (B,) int32 in [0, bins).
+
+    Exact, without collisions, where the product of the sizes is at most `bins`:
+    (id_0 * size_1 + id_1) * size_2 + id_2 ... Otherwise a hash in 32-bit arithmetic, the same on
+    CPU, GPU and TPU: h = mix(h + id_i + (i + 1) * 0x9e3779b9) over the ids, then h modulo `bins`.
+
+    Args:
+        ids: two or more (B,) int32, ids[i] in [0, sizes[i]).
+        sizes: numbers of ids.
+        bins: size of the id space that is wanted.
+
+    Source: finaliser of MurmurHash3 (Appleby), golden-ratio increments as in SplitMix (Steele).
+    """
+    if math.prod(sizes) <= bins:
+        exact = ids[0]
+        for part, size in zip(ids[1:], sizes[1:], strict=True):
+            exact = exact * size + part
+        return exact
+    mixed = tf.zeros_like(tf.cast(ids[0], tf.uint32))
+    for position, part in enumerate(ids, start=1):
+        increment = np.uint32(position * 0x9E3779B9 & 0xFFFFFFFF)
+        mixed = _finalise(mixed + tf.cast(part, tf.uint32) + increment)
+    return tf.cast(tf.math.floormod(mixed, tf.constant(bins, tf.uint32)), tf.int32)
+
+
+def _finalise(h: tf.Tensor) -> tf.Tensor:
+    """Every bit of the uint32 depends on every other."""
+    h = tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, np.uint32(16)))
+    h *= np.uint32(0x85EBCA6B)
+    h = tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, np.uint32(13)))
+    h *= np.uint32(0xC2B2AE35)
+    return tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, np.uint32(16)))
+
+
+def _radians(degrees: tf.Tensor) -> tf.Tensor:
+    return degrees * (math.pi / 180.0)
+
+
+def _days_from_civil(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tensor:
+    """Days since 1970-01-01, for years from 0 on. Source: Hinnant, "chrono date algorithms"."""
+    is_early = month <= 2
+    # The year begins in March here: the leap day is its last. 400 years keep it above 0.
+    year = year + 400 - tf.cast(is_early, tf.int32)
+    month = tf.where(is_early, month + 9, month - 3)
+    day_of_year = (153 * month + 2) // 5 + day - 1
+    leap_days = year // 4 - year // 100 + year // 400
+    return year * 365 + leap_days + day_of_year - (719_468 + 146_097)
+
+
+def _year_and_month(days: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Year and month 1..12 of a day since 1970-01-01. Source: as `_days_from_civil`."""
+    days = days + 719_468 + 146_097
+    era = days // 146_097
+    day_of_era = days - era * 146_097
+    year_of_era = (
+        day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096
+    ) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * day_of_year + 2) // 153
+    month = tf.where(shifted < 10, shifted + 3, shifted - 9)
+    return year_of_era + era * 400 - 400 + tf.cast(month <= 2, tf.int32), month
+
+
+def _days_in_month(year: tf.Tensor, month: tf.Tensor) -> tf.Tensor:
+    """28 to 31; 0 for a month that does not exist."""
+    lengths = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int32)
+    days = tf.gather(lengths, tf.where(month <= 12, month, tf.zeros_like(month)))
+    is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    return days + tf.cast(is_leap & tf.equal(month, 2), tf.int32)
