@@ -107,7 +107,7 @@ class Optimizer(tf.Module):
         entries = self._entries.items
         if len(gradients) != len(entries):
             raise ValueError(
-                f"{len(entries)} parameters need as many gradients; got {len(gradients)}"
+                f"{len(entries)} parameters need as many gradients; received {len(gradients)}"
             )
         context = tf.distribute.get_replica_context()
         gradients = [_check(e.parameter, g) for e, g in zip(entries, gradients, strict=True)]
