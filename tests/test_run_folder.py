@@ -1,0 +1,182 @@
+"""trainer.run_folder: whose folder it is, and when it is complete."""
+
+import json
+import os
+
+import pytest
+
+from trainer import storage
+from trainer.config import parse_config
+from trainer.errors import UserError
+from trainer.run_folder import RunFolder
+
+
+@pytest.fixture(params=["local", "gs"])
+def job_dir(request, tmp_path):
+    """A folder for a run that is not there yet, local and remote."""
+    if request.param == "local":
+        return str(tmp_path / "run")
+    return f"{request.getfixturevalue('emulator')}/{tmp_path.name}/run"
+
+
+def config_of(job_dir, **sections):
+    values = {
+        "columns": {
+            "x": "numeric",
+            "ride": {
+                "kind": "geo",
+                "from_point": ["a", "b"],
+                "to_point": ["c", "d"],
+                "landmarks": {"airport": [40.6, -73.8]},
+            },
+        },
+        "label": {"column": "y", "task": "regression"},
+        "output": {"job_dir": job_dir},
+    }
+    return parse_config(values | sections, "test")
+
+
+def test_a_run_needs_a_folder():
+    with pytest.raises(UserError, match=r"output.job_dir is not set; give --job_dir DIRECTORY"):
+        RunFolder(config_of(None))
+
+
+def test_paths_lie_in_the_folder_unless_they_are_given():
+    folder = RunFolder(config_of("gs://bucket/run/"))
+    assert folder.model_dir == "gs://bucket/run/model"
+    assert folder.checkpoint_dir == "gs://bucket/run/checkpoints"
+    assert folder.log_dir == "gs://bucket/run/logs"
+    assert folder.path("report.json") == "gs://bucket/run/report.json"
+    given = {"model_dir": "/m", "checkpoint_dir": "/c", "log_dir": "/l", "job_dir": "/run"}
+    folder = RunFolder(config_of(None, output=given))
+    assert (folder.model_dir, folder.checkpoint_dir, folder.log_dir) == ("/m", "/c", "/l")
+
+
+def test_a_run_is_complete_when_its_report_is_there(job_dir):
+    folder = RunFolder(config_of(job_dir))
+    assert not folder.is_complete()
+    report = {"metrics": {"rmse": 1 / 3}, "step": 12}
+    folder.complete(report)
+    assert folder.is_complete()
+    assert folder.read_report() == report
+
+
+def test_the_marker_is_written_last(tmp_path, monkeypatch):
+    folder = RunFolder(config_of(str(tmp_path)))
+    written = []
+    monkeypatch.setattr(storage, "write_text", lambda path, text: written.append(path))
+    folder.complete({})
+    assert [os.path.basename(path) for path in written] == ["report.json", "COMPLETE"]
+
+
+FILES = {"gs://data/a.csv": "10-1", "gs://data/b.csv": "20-2"}
+
+
+def claimed(job_dir, **sections):
+    config = config_of(job_dir, **sections)
+    folder = RunFolder(config)
+    folder.claim(folder.identify(config, FILES))
+    return folder
+
+
+def check_again(job_dir, files=FILES, **sections):
+    config = config_of(job_dir, **sections)
+    folder = RunFolder(config)
+    folder.check(folder.identify(config, dict(files)))
+
+
+def test_an_unclaimed_folder_is_free(job_dir):
+    check_again(job_dir)
+
+
+def test_the_same_config_and_files_are_the_same_run(job_dir):
+    claimed(job_dir)
+    check_again(job_dir)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"data": {"storage": "stream", "memory_budget_mb": 1, "disk_budget_mb": 2}},
+        {"data": {"scratch_dir": "/elsewhere"}},
+        {"training": {"checkpoint_steps": 5, "checkpoint_seconds": 1, "keep_checkpoints": 9}},
+        {"training": {"resume": "restart"}},
+    ],
+)
+def test_settings_that_do_not_change_what_is_learned_may_differ(job_dir, sections):
+    claimed(job_dir)
+    check_again(job_dir, **sections)
+    config = config_of(job_dir, output={"job_dir": job_dir, "model_dir": "/elsewhere"})
+    folder = RunFolder(config)
+    folder.check(folder.identify(config, FILES))
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"training": {"seed": 2}}, r"another setting: training.seed was 1, now 2; use another"),
+        ({"training": {"steps": 9}}, "training.steps was None, now 9"),
+        ({"model": {"hidden_units": [8]}}, r"model.hidden_units was \[64, 32\], now \[8\]"),
+        ({"columns": {"x": "boolean"}}, "another setting: columns.ride."),
+        ({"crosses": []}, None),
+    ],
+)
+def test_another_config_is_refused(job_dir, sections, message):
+    claimed(job_dir)
+    if message is None:
+        check_again(job_dir, **sections)
+        return
+    with pytest.raises(UserError, match=message) as refusal:
+        check_again(job_dir, **sections)
+    assert str(refusal.value).startswith(f"{job_dir} holds a run with another setting")
+    assert "or discard it with --resume=restart" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (FILES | {"gs://data/a.csv": "10-9"}, "a.csv was '10-1', now '10-9'"),
+        (FILES | {"gs://data/c.csv": "1-1"}, "c.csv was None, now '1-1'"),
+        ({"gs://data/a.csv": "10-1"}, "b.csv was '20-2', now None"),
+    ],
+)
+def test_changed_data_files_are_refused(job_dir, files, message):
+    claimed(job_dir)
+    with pytest.raises(UserError, match=f"another data file: gs://data/{message}"):
+        check_again(job_dir, files)
+
+
+def test_only_what_a_run_wrote_is_discarded(job_dir):
+    folder = claimed(job_dir)
+    folder.complete({})
+    mine = ["config.yaml", "statistics.json", "metrics.jsonl", "model/saved_model.pb"]
+    mine += ["checkpoints/step-000000001/manifest.json", "logs/train/events"]
+    for name in [*mine, "notes.txt", "sample/train-0.csv"]:
+        storage.write_text(folder.path(name), "")
+    folder.discard()
+    assert storage.list_dir(job_dir) == ["notes.txt", "sample"]
+    assert not folder.is_complete()
+    folder.discard()
+
+
+def test_a_half_discarded_run_does_not_look_complete(tmp_path, monkeypatch):
+    folder = claimed(str(tmp_path))
+    folder.complete({})
+    remove, removed = storage.remove, []
+
+    def spy(path):
+        removed.append(os.path.basename(path))
+        remove(path)
+
+    monkeypatch.setattr(storage, "remove", spy)
+    folder.discard()
+    assert removed[0] == "COMPLETE"
+
+
+def test_the_claim_is_readable(tmp_path):
+    claimed(str(tmp_path))
+    known = json.loads((tmp_path / "run.json").read_text())
+    assert known["files"] == FILES
+    assert known["settings"]["training.batch_size"] == "auto"
+    assert known["settings"]["columns.ride.landmarks.airport"] == [40.6, -73.8]
+    assert not any(key.startswith("output") for key in known["settings"])
