@@ -110,8 +110,10 @@ def _glob_regex(pattern: str) -> str:
     'a/(?:[^/.][^/]*/)*part\\-[^/]*\\.csv'
     """
     parts: list[str] = []
+    previous = "/"
     for token in re.findall(r"\*\*/|\*+|\?|\[!?\]?[^\]]*\]|.", pattern, flags=re.DOTALL):
-        hidden = "(?!\\.)" if not parts or parts[-1].endswith("/") else ""
+        hidden = "(?!\\.)" if previous.endswith("/") else ""
+        previous = token
         if token == "**/":
             parts.append("(?:[^/.][^/]*/)*")
         elif token[0] == "*":

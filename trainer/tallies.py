@@ -86,10 +86,12 @@ class TokenCounts:
 
     def add(self, column: Any) -> None:
         """Take in an Arrow array of strings, plain or dictionary-encoded."""
+        if isinstance(column, pa.ChunkedArray):
+            for chunk in column.chunks:
+                self.add(chunk)
+            return
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
-        if isinstance(column, pa.ChunkedArray):
-            column = column.unify_dictionaries().combine_chunks()
         ids = column.indices.drop_null().to_numpy()
         counts = np.bincount(ids, minlength=len(column.dictionary))
         self.missing += len(column) - len(ids)

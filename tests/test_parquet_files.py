@@ -1,0 +1,132 @@
+"""trainer.parquet_files: types that a Parquet file may have, and what is said about bad values."""
+
+import math
+from datetime import date, datetime, timezone
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from trainer import cells
+from trainer.errors import UserError
+from trainer.parquet_files import ParquetFile
+from trainer.reader import BadRows, ReadColumn, Source, read_blocks
+
+FARE = ReadColumn("fare", "float", required=True, role="label")
+SIZE = ReadColumn("size", "int", minimum=0, maximum=4)
+
+
+def read(path, columns, limit=0):
+    """Rows as (row number, values), and the account of bad rows."""
+    bad_rows = BadRows(limit)
+    rows = []
+    for block in read_blocks(Source(files=(path,), columns=columns), bad_rows):
+        for column in columns:
+            assert block.columns[column.name].type == cells.ARROW_TYPES[column.dtype]
+        lists = [block.columns[column.name].to_pylist() for column in columns]
+        rows += list(zip(block.row_numbers.tolist(), *lists, strict=True))
+    return rows, bad_rows
+
+
+@pytest.fixture
+def write_parquet(tmp_path):
+    def write_file(columns, **options):
+        path = str(tmp_path / "rides.parquet")
+        pq.write_table(pa.table(columns), path, **options)
+        return path
+
+    return write_file
+
+
+def test_blocks_end_with_row_groups(write_parquet):
+    path = write_parquet({"fare": np.arange(100_000.0)}, row_group_size=70_000)
+    source = Source(files=(path,), columns=(FARE,))
+    blocks = list(read_blocks(source, BadRows(0)))
+    assert [block.num_rows for block in blocks] == [65_536, 4_464, 30_000]
+    assert blocks[2].row_numbers[0] == 70_000
+    fares = np.concatenate([block.columns["fare"].to_numpy() for block in blocks])
+    np.testing.assert_array_equal(fares, np.arange(100_000, dtype=np.float32))
+
+
+def test_rows_that_break_rules(write_parquet):
+    columns = {
+        "fare": pa.array([1.0, None, math.inf, 4.0, 5.0]),
+        "size": pa.array([1.0, 1.0, 1.0, 1.5, 9.0]),
+    }
+    path = write_parquet(columns)
+    rows, bad_rows = read(path, columns=(FARE, SIZE), limit=4)
+    assert rows == [(0, 1.0, 1)]
+    assert [e.removeprefix(path) for e in bad_rows.examples] == [
+        ":2 label fare is missing",
+        ":3 label fare: inf is not a finite number",
+        ":4 column size: '1.5' is not a whole number",
+        ":5 column size: 9 is above 4",
+    ]
+
+
+MOMENT = datetime(2013, 3, 27, 3, 35, 0, 999_999, tzinfo=timezone.utc)
+PARQUET_CASTS = [
+    (pa.array([3.0, 0.1, 1e20, math.nan, None]), "string", ["3", "0.1", "1e+20", None, None]),
+    (pa.array([3.0, 0.1], pa.float32()), "dictionary", ["3", "0.1"]),
+    (pa.array([7, None]), "dictionary", ["7", None]),
+    (pa.array([True, False]), "string", ["true", "false"]),
+    (pa.array([Decimal("2.50"), Decimal("100.00")]), "string", ["2.5", "100"]),
+    (pa.array([MOMENT], pa.timestamp("us", "America/New_York")), "string", ["2013-03-27 03:35:00"]),
+    (pa.array([-500], pa.timestamp("ms")), "string", ["1969-12-31 23:59:59"]),
+    (pa.array([date(2013, 3, 27)]), "string", ["2013-03-27"]),
+    (pa.array([b"caf\xc3\xa9"]), "string", ["caf\u00e9"]),
+    (pa.array(["1.5", "", " 2 "], pa.large_string()), "float", [1.5, None, 2.0]),
+    (pa.array([True, None]), "float", [1.0, None]),
+    (pa.array([2**40, 5]), "float", [2.0**40, 5.0]),
+    (pa.array([Decimal("2.50")]), "float", [2.5]),
+    (pa.array([True, False]), "int", [1, 0]),
+    (pa.array([5, None], pa.int8()), "int", [5, None]),
+    (pa.array([4.0, math.nan, None]), "int", [4, None, None]),
+    (pa.array(["12"]).dictionary_encode(), "int", [12]),
+]
+
+
+@pytest.mark.parametrize(("values", "dtype", "expected"), PARQUET_CASTS)
+def test_types_are_cast(write_parquet, values, dtype, expected):
+    rows, _ = read(write_parquet({"c": values}), columns=(ReadColumn("c", dtype),))
+    assert [row[1] for row in rows] == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "reason"),
+    [
+        (pa.array([2**64 - 1], pa.uint64()), "int", "'18446744073709551615' is not a whole number"),
+        (pa.array(["x"]), "float", "'x' is not a number"),
+        (pa.array([b"\xff"]), "string", r"b'\\xff' is not UTF-8"),
+    ],
+)
+def test_values_that_cannot_be_cast(write_parquet, values, dtype, reason):
+    with pytest.raises(UserError, match=f"rides.parquet:1 column c: {reason}"):
+        read(write_parquet({"c": values}), columns=(ReadColumn("c", dtype),))
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "message"),
+    [
+        (pa.array([[1]]), "float", r"has type list.* cannot be read as float"),
+        (pa.array([MOMENT]), "int", "cannot be read as int; declare it as a datetime"),
+    ],
+)
+def test_types_that_do_not_fit_are_refused(write_parquet, values, dtype, message):
+    with pytest.raises(UserError, match=message):
+        read(write_parquet({"c": values}), columns=(ReadColumn("c", dtype),))
+
+
+def test_without_a_column_is_refused(write_parquet):
+    with pytest.raises(UserError, match="has no column 'fare'; did you mean 'fares'"):
+        read(write_parquet({"fares": [1.0]}), columns=(FARE,))
+
+
+def test_column_that_stands_twice_is_refused(tmp_path):
+    path = str(tmp_path / "twice.parquet")
+    table = pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["fare", "fare"])
+    pq.write_table(table, path)
+    with pytest.raises(UserError, match="has column 'fare' more than once"):
+        ParquetFile(path, (FARE,))
