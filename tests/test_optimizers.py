@@ -1,5 +1,6 @@
 """Expected values: a numpy optimizer over dense, merged float64 gradients, one row at a time."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -347,7 +348,10 @@ for a, b in zip(one, two, strict=True):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("branch", ["dense", "sparse"])
-def test_two_replicas_train_as_one(branch):
-    # A process of its own: logical devices must be made before TensorFlow starts.
-    root = Path(__file__).parents[1]
-    subprocess.run([sys.executable, "-c", _TWO_REPLICAS, branch], cwd=root, check=True)
+def test_two_replicas_train_as_one(branch, tmp_path):
+    # A process of its own: logical devices must be made before TensorFlow starts. A file, since
+    # AutoGraph reads its source.
+    script = tmp_path / "two_replicas.py"
+    script.write_text(_TWO_REPLICAS)
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, str(script), branch], env=environ, check=True)

@@ -96,8 +96,9 @@ class Optimizer(tf.Module):
         """Move the parameters.
 
         Args:
-            gradients: of the loss, one per parameter in their order, of the variable's shape or
-                `tf.IndexedSlices` for a table; float32 or bfloat16.
+            gradients: of this replica's share of the loss (they are added over the replicas), one
+                per parameter in their order, of the variable's shape or `tf.IndexedSlices` for a
+                table; float32 or bfloat16.
             step: () int64, steps done before this one.
 
         Raises:
