@@ -12,13 +12,26 @@ from hypothesis import strategies as st
 from trainer import cloud_files, storage
 from trainer.errors import UserError
 
-NAMES = ["a.csv", "ab.csv", ".a.csv", "b/a.csv", "b/c/a.csv", "b/.h/a.csv", "[a].csv", "b/ab", "-"]
+NAMES = [
+    "a.csv",
+    "ab.csv",
+    ".a.csv",
+    "b/a.csv",
+    "b/c/a.csv",
+    "b/.h/a.csv",
+    "[a].csv",
+    "b/ab",
+    "-",
+    "^",
+]
 
 
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
 @given(
     st.lists(
-        st.sampled_from(["*", "**/", "?", "[ab]", "[!a]", "[a-c]", "a", "b/", ".", ".csv"]),
+        st.sampled_from(
+            ["*", "**/", "?", "[ab]", "[!a]", "[a-c]", "[+-9]", "[^a]", "a", "b/", ".", ".csv"]
+        ),
         min_size=1,
         max_size=5,
     )

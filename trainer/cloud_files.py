@@ -121,7 +121,11 @@ def _glob_regex(pattern: str) -> str:
         elif token == "?":
             parts.append(hidden + "[^/]")
         elif len(token) > 1:
-            parts.append(hidden + "[" + token[1:].replace("!", "^", 1 if token[1] == "!" else 0))
+            is_negated = token[1] == "!"
+            members = token[2 if is_negated else 1 : -1].replace("\\", "\\\\")
+            # Before the members a ^ would negate; no class holds the slash.
+            opening = "[^" if is_negated else "[" + "\\" * members.startswith("^")
+            parts.append(f"{hidden}(?!/){opening}{members}]")
         else:
             parts.append(re.escape(token))
     return "".join(parts)
