@@ -1,0 +1,76 @@
+"""The order of the modules, and what may stand where."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# A module imports only from modules before it. Up to `statistics` nothing imports TensorFlow.
+ORDER = re.findall(
+    r"\w+",
+    """
+    __init__ errors fields columns schema config_errors config yaml_text flags vertex
+    cloud_files storage cli logs taxi_tariff sample
+    cells csv_records csv_files parquet_files reader sampling tallies statistics rows plan metrics
+    transforms number_encoders encoders features blocks input tables schedules update_rules
+    optimizers averaging network objective strategy program checkpoint evaluation loop tuning
+    observers serving parity replay export run_folder report model task
+    """,
+)
+LAST_WITHOUT_TENSORFLOW = "metrics"
+MODULES = sorted((ROOT / "trainer").glob("*.py"))
+
+
+def _imported(module: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "trainer":
+                names |= {f"trainer.{alias.name}" for alias in node.names}
+            else:
+                names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_module_imports_only_from_modules_before_it(module):
+    rank = ORDER.index(module.stem)
+
+    ours = {name.split(".")[1] for name in _imported(module) if name.startswith("trainer.")}
+
+    assert {name for name in ours if name in ORDER and ORDER.index(name) >= rank} == set()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [m for m in MODULES if ORDER.index(m.stem) <= ORDER.index(LAST_WITHOUT_TENSORFLOW)],
+    ids=lambda path: path.stem,
+)
+def test_lower_half_does_not_import_tensorflow(module):
+    assert not {n for n in _imported(module) if n.split(".")[0] in ("tensorflow", "keras")}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_module_has_its_tests(module):
+    if module.stem != "__init__":
+        assert (ROOT / "tests" / f"test_{module.stem}.py").exists()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_only_the_entry_point_reads_the_environment(module):
+    uses = re.findall(r"os\.environ|os\.getenv", module.read_text())
+
+    assert not uses or module.stem == "task"
+
+
+def test_readme_names_only_files_that_exist():
+    text = (ROOT / "README.md").read_text()
+
+    named = set(re.findall(r"(?:scripts|configs|trainer|tests)/[\w./-]+\.(?:sh|py|ya?ml)", text))
+
+    assert named
+    assert {name for name in named if not (ROOT / name).exists()} == set()

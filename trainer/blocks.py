@@ -1,0 +1,279 @@
+"""Blocks of one data set: read once where they fit, split by hash, encoded and packed.
+
+Sits between `reader.py`, which knows files, and `rows.py`, which keeps encoded rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+
+from trainer import sample, storage
+from trainer.config import DataConfig
+from trainer.errors import UserError
+from trainer.features import FeatureEncoder, geo_numbers
+from trainer.reader import BadRows, Block, Source, read_blocks
+from trainer.rows import pack_rows
+from trainer.sampling import splitmix64
+from trainer.schema import Schema
+from trainer.statistics import StatisticsBuilder, TableStatistics
+
+logger = logging.getLogger(__name__)
+
+Part = Literal["train", "validation", "test"]
+
+
+SAMPLE_PREFIX = "sample:"
+
+
+def find_files(data: DataConfig, sample_dir: str) -> dict[Part, tuple[str, ...]]:
+    """Files of each part of the data that the config names; writes the embedded sample if asked.
+
+    Args:
+        data: the patterns.
+        sample_dir: where the sample goes; a remote one is replaced by a local scratch folder.
+
+    Raises:
+        UserError: a pattern matches nothing.
+    """
+    patterns: dict[Part, tuple[str, ...]] = {
+        "train": data.train,
+        "validation": data.validation,
+        "test": data.test,
+    }
+    if any(p.startswith(SAMPLE_PREFIX) for found in patterns.values() for p in found):
+        if storage.is_remote(sample_dir):
+            sample_dir = str(Path(data.scratch_dir or tempfile.gettempdir()) / "trainer-sample")
+        sample.write_sample(sample_dir)
+    files: dict[Part, tuple[str, ...]] = {}
+    for part, found in patterns.items():
+        if found:
+            local = (_sample_pattern(p, sample_dir) for p in found)
+            files[part] = tuple(file for p in local for file in storage.list_files(p))
+    return files
+
+
+def _sample_pattern(pattern: str, sample_dir: str) -> str:
+    if not pattern.startswith(SAMPLE_PREFIX):
+        return pattern
+    name = pattern.removeprefix(SAMPLE_PREFIX)
+    if name not in ("train", "valid", "test"):
+        raise UserError(
+            f"the embedded sample has sample:train, sample:valid and sample:test; received "
+            f"{pattern!r}"
+        )
+    return storage.join(sample_dir, f"{name}*.csv")
+
+
+def fingerprints(files: dict[Part, tuple[str, ...]]) -> dict[str, str]:
+    """Fingerprint of each file, by path."""
+    return {path: storage.fingerprint(path) for found in files.values() for path in found}
+
+
+class BlockReader:
+    """The blocks of a set of files, any number of times.
+
+    The first pass keeps the blocks while they fit `retain_bytes`, so that statistics and encoding
+    together parse every byte once.
+    """
+
+    def __init__(self, source: Source, *, max_bad_rows: int, retain_bytes: int = 0):
+        """Take a source; nothing is read yet."""
+        self.source = source
+        # With limit_rows the set is read as one unit, or files in another order would change it.
+        self.units = [source.files] if source.limit_rows else [(file,) for file in source.files]
+        self.bad_rows = BadRows(max_bad_rows)
+        self._max_bad_rows = max_bad_rows
+        self._retain_bytes = retain_bytes
+        self._retained: list[list[Block]] | None = None
+
+    def read(self, units: Sequence[int] | None = None) -> Iterator[Block]:
+        """Blocks of the given units (all, in order, when not given).
+
+        Raises:
+            UserError: a file cannot be read, or more rows are bad than `max_bad_rows`.
+        """
+        if self._retained is not None:
+            for unit in range(len(self.units)) if units is None else units:
+                yield from self._retained[unit]
+            return
+        bad_rows = BadRows(self._max_bad_rows)
+        retained: list[list[Block]] | None = [[] for _ in self.units] if units is None else None
+        num_bytes = 0
+        for unit in range(len(self.units)) if units is None else units:
+            source = dataclasses.replace(self.source, files=self.units[unit])
+            for block in read_blocks(source, bad_rows):
+                block = block._replace(file_index=block.file_index + unit)
+                if retained is not None:
+                    num_bytes += sum(column.nbytes for column in block.columns.values())
+                    retained[unit].append(block)
+                    if num_bytes > self._retain_bytes:
+                        retained = None
+                yield block
+        if units is None:
+            self.bad_rows = bad_rows
+            self._retained = retained
+
+    def release(self) -> None:
+        """Forget the blocks that were kept."""
+        self._retained, self._retain_bytes = None, 0
+
+
+class Split(NamedTuple):
+    """Share of the rows by hash: those whose bucket is in [low, high) of `modulus` buckets."""
+
+    column: str | None
+    low: int
+    high: int
+    modulus: int
+
+    def mask(self, block: Block) -> np.ndarray:
+        """(B,) bool: the rows of the block that belong to this share.
+
+        The bucket is MOD(ABS(FARM_FINGERPRINT(column)), modulus), as BigQuery computes it; without
+        a column, a hash of the row's place in its file.
+        """
+        if self.column is None:
+            buckets = (splitmix64(row_ids(block)) % np.uint64(self.modulus)).astype(np.int64)
+        else:
+            buckets = fingerprint_buckets(block.columns[self.column], self.modulus)
+        return (buckets >= self.low) & (buckets < self.high)
+
+
+def fingerprint_buckets(texts: pa.Array, modulus: int) -> np.ndarray:
+    """(B,) int64 MOD(ABS(FARM_FINGERPRINT(text)), modulus); null counts as ''.
+
+    Source: BigQuery's FARM_FINGERPRINT is the signed 64-bit FarmHash Fingerprint64, which is what
+    tf.fingerprint gives in little-endian bytes.
+    """
+    objects = np.asarray(pc.fill_null(texts, "").to_numpy(zero_copy_only=False), object)
+    prints = tf.fingerprint(tf.constant(objects, tf.string)).numpy()
+    signed = np.ascontiguousarray(prints).view("<i8").reshape(-1)
+    # ABS of the smallest int64 overflows in BigQuery too; as uint64 it is its magnitude.
+    return (np.abs(signed).view(np.uint64) % np.uint64(modulus)).astype(np.int64)
+
+
+def splits_of(data: DataConfig) -> dict[Part, Split]:
+    """Shares of the training files: train first, then validation, then test; {} if not split."""
+    if not (data.validation_fraction or data.test_fraction):
+        return {}
+    modulus = data.split_modulus
+    test_from = modulus - round(data.test_fraction * modulus)
+    validation_from = test_from - round(data.validation_fraction * modulus)
+    bounds: dict[Part, tuple[int, int]] = {"train": (0, validation_from)}
+    if data.validation_fraction:
+        bounds["validation"] = (validation_from, test_from)
+    if data.test_fraction:
+        bounds["test"] = (test_from, modulus)
+    return {part: Split(data.split_column, *ends, modulus) for part, ends in bounds.items()}
+
+
+def row_ids(block: Block) -> np.ndarray:
+    """(B,) uint64 that name each row of a data set: the file's number, then the row's in it."""
+    return (np.uint64(block.file_index) << np.uint64(40)) + block.row_numbers.astype(np.uint64)
+
+
+class DataPart:
+    """One part of the data: its blocks, after the split."""
+
+    def __init__(self, reader: BlockReader, schema: Schema, split: Split | None = None):
+        """Take the rows of `reader` that belong to `split`, or all."""
+        self.reader = reader
+        self._schema = schema
+        self._split = split
+
+    def blocks(self, units: Sequence[int] | None = None) -> Iterator[Block]:
+        """Blocks of this part; a block may be empty."""
+        for block in self.reader.read(units):
+            if self._split is None:
+                yield block
+                continue
+            rows = pa.array(np.flatnonzero(self._split.mask(block)))
+            yield Block(
+                block.file_index,
+                block.row_numbers[rows.to_numpy()],
+                {name: column.take(rows) for name, column in block.columns.items()},
+            )
+
+    def label(self, block: Block) -> np.ndarray:
+        """(B,) float32 label."""
+        column = block.columns[self._schema.label.column]
+        if self._schema.label.positive is None:
+            return column.to_numpy(zero_copy_only=False)
+        return (
+            pc.equal(_plain(column), self._schema.label.positive)
+            .to_numpy(zero_copy_only=False)
+            .astype(np.float32)
+        )
+
+    def weight(self, block: Block) -> np.ndarray:
+        """(B,) float32 weight; ones without a weight column."""
+        if self._schema.weight is None:
+            return np.ones(block.num_rows, np.float32)
+        return block.columns[self._schema.weight].to_numpy(zero_copy_only=False)
+
+    def statistics(self) -> TableStatistics:
+        """One pass over the blocks."""
+        schema = self._schema
+        inputs = schema.feature_inputs
+        builder = StatisticsBuilder(
+            numbers=[c.name for c in inputs if c.dtype == "float"]
+            + [name for name in schema.numeric_features if name not in schema.columns],
+            categories=schema.counted_columns,
+            label="label",
+        )
+        for block in self.blocks():
+            numbers = {
+                c.name: block.columns[c.name].to_numpy(zero_copy_only=False)
+                for c in inputs
+                if c.dtype == "float"
+            }
+            geo = {name: value.numpy() for name, value in geo_numbers(schema, numbers).items()}
+            tokens = {name: block.columns[name] for name in schema.counted_columns}
+            columns = {**numbers, **geo, **tokens, "label": self.label(block)}
+            builder.add(columns, row_ids(block), self.weight(block))
+        return builder.finalize()
+
+    def sample(self, num_rows: int) -> tuple[list[dict[str, object]], dict[str, pa.Array]]:
+        """The first rows, as instances of a prediction request and as columns of a block."""
+        names = [c.name for c in self._schema.feature_inputs]
+        if self._schema.key is not None:
+            names.append(self._schema.key)
+        pieces = []
+        for block in self.blocks():
+            pieces.append(pa.table({name: _plain(block.columns[name]) for name in names}))
+            if sum(len(piece) for piece in pieces) >= num_rows:
+                break
+        table = pa.concat_tables(pieces)[:num_rows].combine_chunks()
+        columns = {name: table.column(name).combine_chunks() for name in names}
+        instances = table.to_pylist()
+        return instances, columns
+
+    def packed(self, encoder: FeatureEncoder) -> Callable[[Sequence[int]], Iterator[np.ndarray]]:
+        """`read(units)`: the packed rows of each block, as `rows.store_rows` needs it."""
+
+        def read(units: Sequence[int]) -> Iterator[np.ndarray]:
+            for block in self.blocks(units):
+                encoded = encoder.encode_block(block.columns)
+                yield pack_rows(
+                    np.asarray(encoded.ids),
+                    np.asarray(encoded.numbers),
+                    self.label(block),
+                    self.weight(block),
+                )
+
+        return read
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """A dictionary column as the strings that it stands for."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

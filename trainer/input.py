@@ -1,0 +1,149 @@
+"""From stored rows to tf.data: which rows are in which batch, decided by (seed, step) alone.
+
+The training rows are one endless line: epoch 0 in its order, then epoch 1 in another, and so on.
+Step s with batch size B takes places s * B to (s + 1) * B of that line. So every row is seen once
+per epoch, nothing is dropped at an epoch's end, batches have one static shape, and going on at any
+step needs no state but its number. Within an epoch, blocks of rows are permuted, a window of blocks
+is merged and permuted, and batches are slices of the windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.rows import RowLayout, RowStore, Window
+
+
+class Batch(NamedTuple):
+    """Unpacked rows: ids (B, F) int32, numbers (B, N), label (B,) and weight (B,) float32."""
+
+    ids: tf.Tensor
+    numbers: tf.Tensor
+    label: tf.Tensor
+    weight: tf.Tensor
+
+
+def unpack_rows(rows_BW: tf.Tensor, layout: RowLayout) -> Batch:
+    """The parts of packed rows (B, W) int32."""
+    floats = tf.bitcast(rows_BW[:, layout.num_ids :], tf.float32)
+    return Batch(
+        ids=rows_BW[:, : layout.num_ids],
+        numbers=floats[:, : layout.num_numbers],
+        label=floats[:, layout.num_numbers],
+        weight=floats[:, layout.num_numbers + 1],
+    )
+
+
+def training_rows(
+    store: RowStore, *, seed: int, first_row: int, window_rows: int
+) -> Iterator[Window]:
+    """The endless line of training rows from place `first_row` on, window by window."""
+    epoch, skip_rows = divmod(first_row, store.num_rows)
+    while True:
+        yield from store.windows(_permutations(seed, epoch), window_rows, skip_rows)
+        epoch, skip_rows = epoch + 1, 0
+
+
+def _permutations(seed: int, epoch: int) -> Callable[[int, int], np.ndarray]:
+    """`permute(index, n)`: a function of (seed, epoch, index), the same on every machine."""
+
+    def permute(index: int, size: int) -> np.ndarray:
+        key = np.array([seed, (epoch << 32) + index + 1], np.uint64)
+        return np.random.Generator(np.random.Philox(key=key)).permutation(size)
+
+    return permute
+
+
+def training_chunks(
+    store: RowStore,
+    *,
+    batch_size: int,
+    seed: int,
+    first_step: int,
+    call_length: Callable[[int], int],
+    window_rows: int,
+) -> Iterator[np.ndarray]:
+    """Rows of the steps of one call after another: (n, batch_size, W) int32.
+
+    Args:
+        store: the training rows; not empty.
+        batch_size: rows of a step.
+        seed: of the permutations.
+        first_step: step to begin with.
+        call_length: steps of the call that begins at a step; 0 ends the line.
+        window_rows: rows permuted together.
+    """
+    windows = training_rows(
+        store, seed=seed, first_row=first_step * batch_size, window_rows=window_rows
+    )
+    source, order = next(windows)
+    step = first_step
+    while num_steps := call_length(step):
+        missing = num_steps * batch_size
+        pieces = []
+        while missing:
+            if not len(order):
+                source, order = next(windows)
+            taken, order = order[:missing], order[missing:]
+            pieces.append(source.take(taken, axis=0))
+            missing -= len(taken)
+        rows = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        yield rows.reshape(num_steps, batch_size, -1)
+        step += num_steps
+
+
+def training_dataset(
+    store: RowStore,
+    layout: RowLayout,
+    *,
+    batch_size: int,
+    seed: int,
+    first_step: int,
+    call_length: Callable[[int], int],
+    window_rows: int,
+) -> tf.data.Dataset:
+    """`training_chunks` as a tf.data.Dataset that is read ahead by two calls."""
+    dataset = tf.data.Dataset.from_generator(
+        lambda: training_chunks(
+            store,
+            batch_size=batch_size,
+            seed=seed,
+            first_step=first_step,
+            call_length=call_length,
+            window_rows=window_rows,
+        ),
+        output_signature=tf.TensorSpec((None, batch_size, layout.width), tf.int32),
+    )
+    return dataset.prefetch(2)
+
+
+def evaluation_batches(
+    store: RowStore, batch_size: int, limit_rows: int = 0
+) -> Iterator[np.ndarray]:
+    """Each row once, in file order: (batch_size, W) int32.
+
+    The last batch is filled up with rows of zeros, whose weight is 0: one static shape, and no
+    row is counted twice.
+    """
+    left = min(limit_rows, store.num_rows) if limit_rows else store.num_rows
+    held: list[np.ndarray] = []
+    held_rows = 0
+    for piece in store.in_order():
+        piece = piece[:left]
+        left -= len(piece)
+        while held_rows + len(piece) >= batch_size:
+            cut = batch_size - held_rows
+            yield np.concatenate([*held, piece[:cut]])
+            held, held_rows, piece = [], 0, piece[cut:]
+        if len(piece):
+            held.append(piece)
+            held_rows += len(piece)
+        if not left:
+            break
+    if held_rows:
+        width = held[0].shape[1]
+        yield np.concatenate([*held, np.zeros((batch_size - held_rows, width), np.int32)])

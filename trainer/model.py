@@ -1,0 +1,345 @@
+"""The composition root: a run from its config to a served model, in the order it happens.
+
+    config -> files -> statistics -> encoded rows -> tf.data -> wide-and-deep Keras model
+           -> training loop -> evaluation -> SavedModel -> report
+
+Read `train_and_evaluate` first; every step is a call into the module that owns it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from trainer import blocks, report, storage
+from trainer.blocks import BlockReader, DataPart, Part
+from trainer.checkpoint import CheckpointFolder
+from trainer.cli import config_yaml
+from trainer.config import Config
+from trainer.errors import UserError
+from trainer.evaluation import averaged_weights, evaluate
+from trainer.export import ExportReport, export_model
+from trainer.features import FeatureEncoder, read_columns, read_vocabularies
+from trainer.input import training_dataset
+from trainer.loop import RunState, StopSignal, TrainingLoop
+from trainer.network import WideAndDeep
+from trainer.objective import Objective
+from trainer.observers import Console, JsonLines, Scalars, Tuning
+from trainer.plan import Plan, make_plan
+from trainer.program import Program
+from trainer.reader import Source
+from trainer.rows import (
+    MEGABYTE,
+    Budget,
+    RowLayout,
+    RowStore,
+    labels_and_weights,
+    store_rows,
+)
+from trainer.run_folder import RunFolder
+from trainer.statistics import TableStatistics
+from trainer.strategy import make_strategy
+from trainer.tuning import MetricReporter
+from trainer.vertex import VertexEnvironment
+
+logger = logging.getLogger(__name__)
+
+
+class Datasets(NamedTuple):
+    """Everything that is made from the data.
+
+    Attributes:
+        parts: reader of each part of the data that there is.
+        statistics: of the training rows.
+        encoder: raw columns to features, for training and serving.
+        layout: of a packed row.
+        stores: encoded rows of each part.
+    """
+
+    parts: dict[Part, DataPart]
+    statistics: TableStatistics
+    encoder: FeatureEncoder
+    layout: RowLayout
+    stores: dict[Part, RowStore]
+
+
+def train_and_evaluate(
+    config: Config,
+    environment: VertexEnvironment | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> dict[str, Any]:
+    """Run a config to its end, from where an earlier start of it stood.
+
+    Args:
+        config: the resolved config; its output.job_dir says where the run goes.
+        environment: of the Vertex replica; None for a local run.
+        callbacks: Keras callbacks besides the run's own.
+
+    Returns:
+        The report: metrics of the model and its baselines, the chosen step, paths, timings.
+
+    Raises:
+        UserError: the config, the data and the folder do not fit together.
+        TrainingFailed: a loss is not finite, or the exported model differs from the trained one.
+        Interrupted: SIGTERM or SIGINT; start again to go on.
+    """
+    environment = environment or VertexEnvironment()
+    started = time.monotonic()
+    folder = RunFolder(config)
+    checkpoints = CheckpointFolder(folder.checkpoint_dir, config.training.keep_checkpoints)
+    if config.training.resume == "restart":
+        folder.discard()
+    files = blocks.find_files(config.data, folder.path("sample"))
+    identity = folder.identify(config, blocks.fingerprints(files))
+    if checkpoints.steps() or folder.is_complete():
+        folder.check(identity)
+    if folder.is_complete():
+        logger.info("%s is complete; --resume=restart runs it again", folder.job_dir)
+        return folder.read_report()
+
+    with StopSignal() as stop:
+        # 1. Data: statistics of the training rows, encoded rows.
+        keras.utils.set_random_seed(config.training.seed)
+        datasets = build_datasets(config, files)
+        folder.claim(identity)
+        storage.write_text(folder.path("config.yaml"), config_yaml(config))
+        storage.write_text(folder.path("statistics.json"), datasets.statistics.to_json())
+
+        # 2. Model: objective, network, optimizer, compiled steps.
+        num_rows = {name: store.num_rows for name, store in datasets.stores.items()}
+        plan = make_plan(config.training, num_rows["train"], num_rows.get("validation", 0))
+        objective = Objective(config, datasets.statistics)
+        program = build_program(config, datasets, objective, plan)
+
+        # 3. Training, from the newest checkpoint if there is one.
+        state = RunState(**(checkpoints.restore_latest(program.checkpoint) or {}))
+        report.log_start(datasets.encoder, program, plan, state, folder)
+        prepared = time.monotonic()
+        reporter = MetricReporter(config.tuning.metric_tag, objective.monitor, environment)
+        own = [
+            Console(plan, state.step, state.history),
+            JsonLines(folder.path("metrics.jsonl"), state.history),
+            Scalars(folder.log_dir, state.history),
+            Tuning(reporter, state.history),
+        ]
+        TrainingLoop(
+            program,
+            plan,
+            config.training,
+            state=state,
+            evaluate=_validation(config, program, datasets),
+            checkpoints=checkpoints,
+            callbacks=keras.callbacks.CallbackList([*own, *callbacks], model=program.model),
+            stop=stop,
+        ).run(_training_rows(config, datasets, plan, state.step))
+        program.best.restore()
+        trained = time.monotonic()
+
+        # 4. Evaluation: validation, and the test rows for the first and only time.
+        results = evaluate_parts(program, datasets)
+        baselines = evaluate_baselines(config, datasets, objective, plan, state)
+        reporter.report_final(state.step, results.get("validation", {}))
+
+        # 5. The served model, replayed in a fresh process before anyone can see it.
+        exported = export(config, datasets, program, folder)
+
+        # 6. The report, then the marker that says that all of the above is there.
+        summary = report.build_report(
+            config,
+            stores=datasets.stores,
+            program=program,
+            state=state,
+            results=results,
+            baselines=baselines,
+            exported=exported,
+            seconds={
+                "prepare": prepared - started,
+                "train": state.seconds,
+                "evaluate_and_export": time.monotonic() - trained,
+                "total": time.monotonic() - started,
+            },
+        )
+        folder.complete(summary)
+        report.log_summary(summary)
+        return summary
+
+
+def build_datasets(config: Config, files: dict[Part, tuple[str, ...]]) -> Datasets:
+    """Read each part of the data, learn the statistics, and encode every row once."""
+    parts = _read_parts(config, files)
+    if config.data.statistics_path:
+        statistics = TableStatistics.from_json(storage.read_text(config.data.statistics_path))
+    else:
+        statistics = parts["train"].statistics()
+    encoder = FeatureEncoder(
+        config, statistics, config.model.embedding_dim, read_vocabularies(config)
+    )
+    budget = Budget(
+        config.data.memory_budget_mb, config.data.disk_budget_mb, config.data.scratch_dir
+    )
+    stores: dict[Part, RowStore] = {}
+    for name, part in parts.items():
+        num_units = len(part.reader.units)
+        stores[name] = store_rows(part.packed(encoder), num_units, config.data.storage, budget)
+        if not stores[name].num_rows:
+            raise UserError(f"the {name} data has no usable row")
+    for part in parts.values():
+        part.reader.release()
+    report.log_data(stores, parts)
+    layout = RowLayout(len(encoder.layout.ids), len(encoder.layout.numbers))
+    return Datasets(parts, statistics, encoder, layout, stores)
+
+
+def build_program(config: Config, datasets: Datasets, objective: Objective, plan: Plan) -> Program:
+    """The Keras model under its strategy, and its compiled steps."""
+    strategy = make_strategy()
+    with strategy.scope():
+        network = WideAndDeep(
+            datasets.encoder.layout,
+            config.model,
+            batch_size=plan.batch_size,
+            num_outputs=objective.num_outputs,
+            offset=objective.offset,
+            seed=config.training.seed,
+            precision=config.training.precision,
+        )
+    return Program(
+        strategy,
+        network,
+        objective,
+        config,
+        layout=datasets.layout,
+        batch_size=plan.batch_size,
+        total_steps=plan.total_steps,
+        mean_weight=datasets.statistics.mean_weight,
+    )
+
+
+def evaluate_parts(program: Program, datasets: Datasets) -> dict[str, dict[str, float]]:
+    """Metrics of the kept weights on the validation and the test rows."""
+    return {
+        name: evaluate(program, datasets.stores[name])
+        for name in ("validation", "test")
+        if name in datasets.stores
+    }
+
+
+def evaluate_baselines(
+    config: Config, datasets: Datasets, objective: Objective, plan: Plan, state: RunState
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Metrics of the references by name and part: the training mean, and the wide part alone.
+
+    The wide-only model has the same columns, optimizer and batches, and as many steps as the kept
+    weights have seen.
+    """
+    if config.evaluation.baseline == "none":
+        return {}
+    baselines: dict[str, dict[str, dict[str, float]]] = {"constant": {}}
+    for name in ("validation", "test"):
+        if name in datasets.stores:
+            baselines["constant"][name] = objective.constant_metrics(
+                *labels_and_weights(datasets.stores[name])
+            )
+    if config.evaluation.baseline == "wide" and config.model.towers == "both":
+        network = config.model.model_copy(update={"towers": "wide"})
+        wide_config = config.model_copy(update={"model": network})
+        num_steps = state.best_step or state.step
+        program = build_program(wide_config, datasets, objective, plan)
+        shorter = dataclasses.replace(plan, total_steps=num_steps, num_evals=0)
+        step = 0
+        for rows in _training_rows(config, datasets, shorter, first_step=0):
+            program.train(rows, tf.constant(step, tf.int64))
+            step += len(rows)
+        with averaged_weights(program):
+            baselines["wide_only"] = evaluate_parts(program, datasets)
+    return baselines
+
+
+def export(config: Config, datasets: Datasets, program: Program, folder: RunFolder) -> ExportReport:
+    """Write the SavedModel, checked against the training path on rows that were held out."""
+    part = next(
+        datasets.parts[name] for name in ("test", "validation", "train") if name in datasets.parts
+    )
+    instances, columns = part.sample(config.export.parity_rows)
+    encoded = datasets.encoder.encode_block(columns)
+    logits = program.model(tf.constant(encoded.ids), tf.constant(encoded.numbers))
+    return export_model(
+        encoder=datasets.encoder,
+        predict=lambda encoded: program.objective.prediction(
+            program.model(encoded.ids, encoded.numbers)
+        ),
+        trackables=[p.variable for p in program.parameters],
+        schema=config,
+        config=config,
+        instances=instances,
+        expected=program.objective.prediction(logits).numpy(),
+        files={
+            "config.yaml": config_yaml(config),
+            "statistics.json": datasets.statistics.to_json(),
+            "schema.json": config.model_dump_json(
+                include={"columns", "crosses", "label"}, indent=1
+            ),
+        },
+        model_dir=folder.model_dir,
+        scratch_dir=config.data.scratch_dir,
+    )
+
+
+def _read_parts(config: Config, files: dict[Part, tuple[str, ...]]) -> dict[Part, DataPart]:
+    """A reader for each file set, and each part's share of it."""
+    data = config.data
+    columns = read_columns(config)
+    readers = {
+        name: BlockReader(
+            Source(
+                files=paths,
+                format=data.format,
+                column_names=data.column_names,
+                delimiter=data.delimiter,
+                null_values=data.null_values,
+                columns=columns,
+                limit_rows=data.limit_rows,
+            ),
+            max_bad_rows=data.max_bad_rows,
+            retain_bytes=data.memory_budget_mb * MEGABYTE // 2,
+        )
+        for name, paths in files.items()
+    }
+    parts = {name: DataPart(reader, config) for name, reader in readers.items()}
+    for name, split in blocks.splits_of(data).items():
+        parts[name] = DataPart(readers["train"], config, split)
+    return parts
+
+
+def _validation(
+    config: Config, program: Program, datasets: Datasets
+) -> Callable[[], dict[str, float]] | None:
+    """The metrics that training watches; None without validation rows."""
+    store = datasets.stores.get("validation")
+    if store is None:
+        logger.warning(
+            "no validation rows: no early stopping, and the last weights are kept; give "
+            "data.validation or data.validation_fraction"
+        )
+        return None
+    return lambda: evaluate(program, store, config.evaluation.eval_rows)
+
+
+def _training_rows(
+    config: Config, datasets: Datasets, plan: Plan, first_step: int
+) -> tf.data.Dataset:
+    return training_dataset(
+        datasets.stores["train"],
+        datasets.layout,
+        batch_size=plan.batch_size,
+        seed=config.training.seed,
+        first_step=first_step,
+        call_length=plan.call_length,
+        window_rows=config.data.shuffle_rows,
+    )

@@ -1,0 +1,294 @@
+"""The wide-and-deep network as a Keras model over encoded features.
+
+logit = offset + wide + deep. The wide part is linear over ids and numbers (one weight per id, read
+from one table; never a one-hot). The deep part is a dense tower over numbers, their
+piecewise-linear encodings, and embeddings.
+
+Axes: B batch, F features, N numbers, K bins, D encoding width, E embedding width, O outputs.
+Source: Cheng et al. 2016, Wide & Deep Learning for Recommender Systems; Gorishniy et al. 2022, On
+Embeddings for Numerical Features (piecewise-linear encoding).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.columns import Tower
+from trainer.config import ModelConfig
+from trainer.features import FeatureLayout
+from trainer.optimizers import Parameter, ParameterKind
+from trainer.tables import Table, use_dense_update
+
+# Scaled numbers are cut here before the linear and dense layers: one outlier must not move a batch.
+NUMBER_BOUND = 5.0
+# Width of the encoding of one piecewise-linear column, as in the recipe that was measured.
+ENCODING_WIDTH = 8
+EMBEDDING_SD = 0.05
+
+
+class WideAndDeep(keras.Model):
+    """Encoded ids and numbers to logits."""
+
+    def __init__(
+        self,
+        layout: FeatureLayout,
+        config: ModelConfig,
+        *,
+        batch_size: int,
+        num_outputs: int = 1,
+        offset: float = 0.0,
+        seed: int = 1,
+        precision: str = "float32",
+    ):
+        """Build all weights.
+
+        Args:
+            layout: the features.
+            config: towers, widths, activation, dropout.
+            batch_size: rows of a training step; decides with the table sizes which tables take
+                dense updates.
+            num_outputs: O.
+            offset: constant of the logit: the label's mean or log-odds.
+            seed: of the initial weights.
+            precision: float32, or bfloat16 for the matrix products of the deep part.
+        """
+        super().__init__(name="wide_and_deep")
+        self.stop_training = False  # set by callbacks; Keras defines it in fit only
+        self.offset = offset
+        self.wide: WidePart | None = None
+        self.deep: DeepPart | None = None
+        if config.towers in ("wide", "both"):
+            self.wide = WidePart(layout, num_outputs, batch_size)
+        if config.towers in ("deep", "both"):
+            self.deep = DeepPart(layout, config, num_outputs, batch_size, seed, precision)
+        self(
+            tf.zeros((1, len(layout.ids)), tf.int32),
+            tf.zeros((1, len(layout.numbers)), tf.float32),
+        )
+
+    def call(
+        self,
+        ids_BF: tf.Tensor,
+        numbers_BN: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Logits (B, O) float32.
+
+        Args:
+            ids_BF: int32 ids as `FeatureEncoder` gives them.
+            numbers_BN: float32 scaled numbers.
+            training: whether dropout is on.
+            seed: (2,) int32; dropout is a pure function of it. Needed in training with dropout.
+        """
+        bounded_BN = tf.clip_by_value(numbers_BN, -NUMBER_BOUND, NUMBER_BOUND)
+        logits = tf.constant(self.offset, tf.float32)
+        if self.wide is not None:
+            logits += self.wide(ids_BF, bounded_BN)
+        if self.deep is not None:
+            logits += self.deep(ids_BF, bounded_BN, numbers_BN, training=training, seed=seed)
+        return logits
+
+    def parameters(self) -> list[Parameter]:
+        """Every trainable variable with its part, its kind, and how its gradient is applied."""
+        found: list[Parameter] = []
+        towers: tuple[tuple[Tower, WidePart | DeepPart | None], ...] = (
+            ("wide", self.wide),
+            ("deep", self.deep),
+        )
+        for part, tower in towers:
+            if tower is None:
+                continue
+            tables = {id(table.table): table for table in tower.tables}
+            for weight in tower.trainable_variables:
+                table = tables.get(id(weight))
+                kind: ParameterKind = "matrix" if len(weight.shape) > 1 else "vector"
+                if table is not None:
+                    kind = "table"
+                dense_update = table is None or table.dense_update
+                found.append(Parameter(weight.value, part, kind, dense_update))
+        return found
+
+
+class WidePart(keras.layers.Layer):
+    """Linear over ids, buckets, crosses and numbers; all weights start at zero."""
+
+    def __init__(self, layout: FeatureLayout, num_outputs: int, batch_size: int):
+        """Take every feature that the layout marks as wide."""
+        super().__init__(name="wide")
+        ids = [(i, f) for i, f in enumerate(layout.ids) if f.wide]
+        self.num_outputs = num_outputs
+        self.id_columns = [i for i, _ in ids]
+        self.number_columns = [i for i, f in enumerate(layout.numbers) if f.wide]
+        self.tables: list[Table] = []
+        if ids:
+            self.offsets, num_rows = _stack([f.size for _, f in ids])
+            dense = use_dense_update(num_rows, batch_size * len(ids))
+            self.tables.append(
+                Table(num_rows, num_outputs, initializer_sd=0.0, name="table", dense_update=dense)
+            )
+        self.number_weights = (
+            self.add_weight(
+                shape=(len(self.number_columns), num_outputs), initializer="zeros", name="numbers"
+            )
+            if self.number_columns
+            else None
+        )
+        self.bias = self.add_weight(shape=(num_outputs,), initializer="zeros", name="bias")
+
+    def call(self, ids_BF: tf.Tensor, numbers_BN: tf.Tensor) -> tf.Tensor:
+        """(B, O) contribution to the logits."""
+        logits_BO = self.bias.value + tf.zeros((tf.shape(ids_BF)[0], self.num_outputs))
+        for table in self.tables:
+            ids = _columns(ids_BF, self.id_columns) + self.offsets
+            logits_BO += tf.reduce_sum(table(ids), axis=1)
+        if self.number_weights is not None:
+            numbers = _columns(numbers_BN, self.number_columns)
+            logits_BO += tf.matmul(numbers, self.number_weights.value)
+        return logits_BO
+
+
+class DeepPart(keras.layers.Layer):
+    """A dense tower over bounded numbers, piecewise-linear encodings and embeddings."""
+
+    def __init__(
+        self,
+        layout: FeatureLayout,
+        config: ModelConfig,
+        num_outputs: int,
+        batch_size: int,
+        seed: int,
+        precision: str,
+    ):
+        """Take every feature that the layout marks as deep."""
+        super().__init__(name="deep")
+        seeds = itertools.count(seed)
+        self.number_columns = [i for i, f in enumerate(layout.numbers) if f.deep]
+        self.encoding = PiecewiseLinear(layout, next(seeds))
+        self.groups: list[tuple[list[int], np.ndarray]] = []
+        self.tables: list[Table] = []
+        embedded = [(i, f) for i, f in enumerate(layout.ids) if f.embedding_dim]
+        for width in sorted({f.embedding_dim for _, f in embedded}):
+            members = [(i, f) for i, f in embedded if f.embedding_dim == width]
+            offsets, num_rows = _stack([f.size for _, f in members])
+            dense = use_dense_update(num_rows, batch_size * len(members))
+            table = Table(
+                num_rows,
+                width,
+                initializer_sd=EMBEDDING_SD,
+                name=f"embedding_{width}",
+                dense_update=dense,
+                seed=next(seeds),
+            )
+            self.groups.append(([i for i, _ in members], offsets))
+            self.tables.append(table)
+        self.input_dropout, self.dropout = config.input_dropout, config.dropout
+        policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+        self.hidden = [
+            keras.layers.Dense(
+                units,
+                activation=config.activation,
+                kernel_initializer=keras.initializers.HeNormal(next(seeds)),
+                dtype=policy,
+                name=f"hidden_{i}",
+            )
+            for i, units in enumerate(config.hidden_units, start=1)
+        ]
+        self.output_layer = keras.layers.Dense(
+            num_outputs,
+            kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
+            dtype="float32",
+            name="output",
+        )
+
+    def call(
+        self,
+        ids_BF: tf.Tensor,
+        bounded_BN: tf.Tensor,
+        numbers_BN: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """(B, O) contribution to the logits."""
+        inputs = [_columns(bounded_BN, self.number_columns)] if self.number_columns else []
+        if self.encoding.columns:
+            inputs.append(self.encoding(numbers_BN))
+        for table, (columns, offsets) in zip(self.tables, self.groups, strict=True):
+            embedded_BFE = table(_columns(ids_BF, columns) + offsets)
+            inputs.append(tf.reshape(embedded_BFE, (-1, len(columns) * table.table.shape[1])))
+        x = tf.concat(inputs, axis=1)
+        x = _dropout(x, self.input_dropout, training, seed, 0)
+        for number, layer in enumerate(self.hidden, start=1):
+            x = _dropout(layer(x), self.dropout, training, seed, number)
+        return self.output_layer(tf.cast(x, tf.float32))
+
+
+class PiecewiseLinear(keras.layers.Layer):
+    """Piecewise-linear encoding of numbers, then ReLU of a linear map of its own per column.
+
+    A number x has K components: component k is (x - e_k) / (e_k+1 - e_k), cut to [0, 1]. So 2.5 on
+    edges (0, 1, 2, 3) is (1, 1, 0.5).
+    """
+
+    def __init__(self, layout: FeatureLayout, seed: int):
+        """Take the numbers whose layout has edges."""
+        super().__init__(name="piecewise_linear")
+        encoded = [(i, f) for i, f in enumerate(layout.numbers) if len(f.piecewise_edges) > 1]
+        self.columns = [i for i, _ in encoded]
+        if not encoded:
+            return
+        num_bins = max(len(f.piecewise_edges) for _, f in encoded) - 1
+        # Columns with fewer bins are filled with bins at infinity, whose component is always 0.
+        self.starts_FK = np.full((len(encoded), num_bins), np.finfo(np.float32).max, np.float32)
+        self.slopes_FK = np.zeros((len(encoded), num_bins), np.float32)
+        for row, (_, feature) in enumerate(encoded):
+            edges = np.asarray(feature.piecewise_edges, np.float32)
+            self.starts_FK[row, : len(edges) - 1] = edges[:-1]
+            self.slopes_FK[row, : len(edges) - 1] = 1.0 / np.maximum(np.diff(edges), 1e-12)
+        self.kernel_FKD = self.add_weight(
+            shape=(len(encoded), num_bins, ENCODING_WIDTH),
+            initializer=keras.initializers.RandomUniform(
+                -(num_bins**-0.5), num_bins**-0.5, seed=seed
+            ),
+            name="kernel",
+        )
+        self.bias_FD = self.add_weight(
+            shape=(len(encoded), ENCODING_WIDTH), initializer="zeros", name="bias"
+        )
+
+    def call(self, numbers_BN: tf.Tensor) -> tf.Tensor:
+        """(B, F * D)."""
+        numbers_BF1 = _columns(numbers_BN, self.columns)[:, :, tf.newaxis]
+        bins_BFK = tf.clip_by_value((numbers_BF1 - self.starts_FK) * self.slopes_FK, 0.0, 1.0)
+        encoded_FBD = tf.matmul(tf.transpose(bins_BFK, (1, 0, 2)), self.kernel_FKD.value)
+        encoded_BFD = tf.nn.relu(tf.transpose(encoded_FBD, (1, 0, 2)) + self.bias_FD.value)
+        return tf.reshape(encoded_BFD, (-1, len(self.columns) * ENCODING_WIDTH))
+
+
+def _stack(sizes: Sequence[int]) -> tuple[np.ndarray, int]:
+    """Offsets that put id spaces of `sizes` behind each other in one table, and its rows."""
+    ends = np.cumsum(sizes)
+    return np.concatenate([[0], ends[:-1]]).astype(np.int32), int(ends[-1])
+
+
+def _columns(values_BF: tf.Tensor, columns: list[int]) -> tf.Tensor:
+    """The given columns; the tensor itself where that is all of them."""
+    if columns == list(range(values_BF.shape[1])):
+        return values_BF
+    return tf.gather(values_BF, columns, axis=1)
+
+
+def _dropout(
+    x: tf.Tensor, rate: float, training: bool, seed: tf.Tensor | None, layer: int
+) -> tf.Tensor:
+    """Dropout as a pure function of the seed and the layer: nothing to checkpoint."""
+    if not rate or not training:
+        return x
+    return tf.nn.experimental.stateless_dropout(
+        x, rate, seed=seed + tf.constant([0, layer], tf.int32), rng_alg="philox"
+    )

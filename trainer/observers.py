@@ -1,0 +1,147 @@
+"""What a run tells while it trains, as Keras callbacks: console, files, TensorBoard, tuning.
+
+Each reads the last record of the loop's history at `on_epoch_end` and decides nothing. (The logs
+that Keras hands over are a sorted copy with every integer made a float.)
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tqdm import tqdm
+
+from trainer import storage
+from trainer.metrics import format_metrics
+from trainer.plan import Plan
+from trainer.storage import is_remote
+from trainer.tuning import MetricReporter
+
+logger = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_COPIES = 60
+
+Record = dict[str, Any]
+
+
+class Console(keras.callbacks.Callback):
+    """One line for each evaluation, and a progress bar where a person watches."""
+
+    def __init__(self, plan: Plan, first_step: int, history: list[Record]):
+        """Count from `first_step` to the plan's end."""
+        super().__init__()
+        self._plan, self._first_step, self._history = plan, first_step, history
+        self._bar: tqdm | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Open the bar, on a terminal only."""
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=self._plan.total_steps, initial=self._first_step, unit="step", leave=False
+            )
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Move the bar; `batch` is the last step of the call, counted from 0."""
+        if self._bar is not None:
+            self._bar.update(batch + 1 - self._bar.n)
+            self._bar.set_postfix_str(f"loss {(logs or {})['loss']:.4g}", refresh=False)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Print the evaluation."""
+        record = self._history[-1]
+        line = f"step {record['step']:>7}  epoch {record['epoch']:7.2f}  loss {record['loss']:.4f}"
+        validation = {k: v for k, v in record.items() if k.startswith("val_")}
+        if validation:
+            line += "  " + format_metrics(validation)
+        with tqdm.external_write_mode(file=sys.stdout):
+            logger.info(line)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class JsonLines(keras.callbacks.Callback):
+    """metrics.jsonl: the records of all evaluations, written whole each time, so also on gs://."""
+
+    def __init__(self, path: str, history: list[Record]):
+        """Write the loop's own history, which a resumed run has from its checkpoint."""
+        super().__init__()
+        self._path, self._history = path, history
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the file."""
+        lines = [json.dumps(record) for record in self._history]
+        storage.write_text(self._path, "\n".join(lines) + "\n")
+
+
+class Scalars(keras.callbacks.Callback):
+    """TensorBoard scalars: `train/` and `validation/` under the log folder.
+
+    A remote folder gets copies of local event files, about once a minute and at the end.
+    """
+
+    def __init__(self, log_dir: str, history: list[Record]):
+        """Open the writers when the first record comes."""
+        super().__init__()
+        self._log_dir, self._history = log_dir, history
+        self._local_dir = (
+            tempfile.mkdtemp(prefix="trainer-logs-") if is_remote(log_dir) else log_dir
+        )
+        self._copied_at = time.monotonic()
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write every number of the record at its step."""
+        record = self._history[-1]
+        for name, value in record.items():
+            part = "validation" if name.startswith("val_") else "train"
+            if part not in self._writers:
+                path = storage.join(self._local_dir, part)
+                self._writers[part] = tf.summary.create_file_writer(path)
+            if name not in ("step", "examples"):
+                with self._writers[part].as_default():
+                    tf.summary.scalar(name.removeprefix("val_"), value, step=record["step"])
+        if time.monotonic() - self._copied_at > _SECONDS_BETWEEN_COPIES:
+            self._copy()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Flush and close."""
+        self._copy()
+        for writer in self._writers.values():
+            writer.close()
+        if self._local_dir != self._log_dir:
+            shutil.rmtree(self._local_dir)
+
+    def _copy(self) -> None:
+        for part, writer in self._writers.items():
+            writer.flush()
+            if self._local_dir != self._log_dir:
+                source = Path(self._local_dir, part)
+                newest = max(file.name for file in source.iterdir())
+                storage.commit_dir(str(source), storage.join(self._log_dir, part), last=newest)
+        self._copied_at = time.monotonic()
+
+
+class Tuning(keras.callbacks.Callback):
+    """The tuning metric at every evaluation."""
+
+    def __init__(self, reporter: MetricReporter, history: list[Record]):
+        """Report what a resumed run had reported before: the file may be a new one."""
+        super().__init__()
+        self._reporter, self._history = reporter, history
+        reporter.replay(history)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Report the record."""
+        record = self._history[-1]
+        self._reporter.report(record["step"], record)

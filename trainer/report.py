@@ -1,0 +1,122 @@
+"""What a run says of itself: the start lines, report.json and the closing lines."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer import __version__
+from trainer.blocks import DataPart, Part
+from trainer.config import Config
+from trainer.export import ExportReport
+from trainer.features import FeatureEncoder
+from trainer.loop import RunState
+from trainer.metrics import format_metrics
+from trainer.plan import Plan
+from trainer.program import Program
+from trainer.rows import RowStore
+from trainer.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+Metrics = Mapping[str, Mapping[str, float]]
+
+
+def log_data(stores: Mapping[Part, RowStore], parts: Mapping[Part, DataPart]) -> None:
+    """How many rows each part has, where they stay, and what could not be read."""
+    for name, store in stores.items():
+        logger.info("%s: %d rows in %s", name, store.num_rows, store.kind)
+    for bad_rows in {id(p.reader): p.reader.bad_rows for p in parts.values()}.values():
+        if bad_rows.count:
+            logger.warning(
+                "%d bad rows are left out: %s", bad_rows.count, "; ".join(bad_rows.examples)
+            )
+
+
+def log_start(
+    encoder: FeatureEncoder, program: Program, plan: Plan, state: RunState, folder: RunFolder
+) -> None:
+    """What was decided, before the first step."""
+    for line in encoder.describe():
+        logger.info("  %s", line)
+    num_weights = sum(int(p.variable.shape.num_elements()) for p in program.parameters)
+    logger.info("model: %d weights; %s", num_weights, program.objective.describe())
+    for parameter in program.parameters:
+        if parameter.kind == "table":
+            rows, width = parameter.variable.shape
+            update = "dense" if parameter.dense_update else "sparse"
+            logger.info(
+                "  %s table: %d rows of %d, %s updates", parameter.part, rows, width, update
+            )
+    logger.info("training: %s", plan.describe())
+    logger.info("run folder: %s", folder.job_dir)
+    if state.step:
+        logger.info("resuming at step %d", state.step)
+
+
+def build_report(
+    config: Config,
+    *,
+    stores: Mapping[Part, RowStore],
+    program: Program,
+    state: RunState,
+    results: Metrics,
+    baselines: Mapping[str, Metrics],
+    exported: ExportReport,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """report.json: outcome, baselines, what it was made from and with.
+
+    Args:
+        config: resolved.
+        stores: encoded rows by part.
+        program: the trained model.
+        state: after training.
+        results: metrics of the kept weights, by part.
+        baselines: metrics of the references, by name and part.
+        exported: of the SavedModel.
+        seconds: spent, by phase.
+    """
+    return {
+        "task": config.label.task,
+        "label": config.label.column,
+        "metrics": results,
+        "baselines": baselines,
+        "monitor": program.objective.monitor,
+        "kept_step": state.best_step or state.step,
+        "last_step": state.step,
+        "stopped_by": state.finished,
+        "rows": {name: store.num_rows for name, store in stores.items()},
+        "storage": {name: store.kind for name, store in stores.items()},
+        "num_weights": sum(int(p.variable.shape.num_elements()) for p in program.parameters),
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "model_dir": exported.model_dir,
+        "export_max_difference": exported.max_difference,
+        "versions": {
+            "trainer": __version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def log_summary(report: Mapping[str, Any]) -> None:
+    """The outcome beside the baselines, and where it lies."""
+    logger.info(
+        "stopped by %s at step %d; weights of step %d",
+        report["stopped_by"],
+        report["last_step"],
+        report["kept_step"],
+    )
+    for part, metrics in report["metrics"].items():
+        logger.info("%-10s  %-9s  %s", part, "model", format_metrics(metrics))
+        for name, baseline in report["baselines"].items():
+            logger.info("%-10s  %-9s  %s", part, name, format_metrics(baseline[part]))
+    logger.info("model: %s", report["model_dir"])
+    logger.info("done in %.1f s", report["seconds"]["total"])

@@ -1,0 +1,301 @@
+"""Encoded rows and where they stay between epochs: in memory, in one scratch file, or nowhere.
+
+A row is packed into one line of int32: F ids, N numbers, label, weight, the floats bit for bit.
+So a batch is one gather of lines, crosses into TensorFlow as one tensor, and a scratch file is one
+memory-mapped array. May import numpy only.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+MEGABYTE = 1 << 20
+
+
+class RowLayout(NamedTuple):
+    """Widths of the parts of a packed row: F ids, N numbers, one label, one weight."""
+
+    num_ids: int
+    num_numbers: int
+
+    @property
+    def width(self) -> int:
+        """Words of 32 bits in a row."""
+        return self.num_ids + self.num_numbers + 2
+
+
+def pack_rows(
+    ids_BF: np.ndarray, numbers_BN: np.ndarray, label_B: np.ndarray, weight_B: np.ndarray
+) -> np.ndarray:
+    """Rows as (B, F + N + 2) int32, floats kept bit for bit."""
+    num_ids, num_numbers = ids_BF.shape[1], numbers_BN.shape[1]
+    rows = np.empty((len(label_B), RowLayout(num_ids, num_numbers).width), np.int32)
+    rows[:, :num_ids] = ids_BF
+    floats = rows.view(np.float32)
+    floats[:, num_ids : num_ids + num_numbers] = numbers_BN
+    floats[:, -2] = label_B
+    floats[:, -1] = weight_B
+    return rows
+
+
+def labels_of(rows: np.ndarray) -> np.ndarray:
+    """(B,) float32 labels of packed rows."""
+    return rows.view(np.float32)[:, -2]
+
+
+def weights_of(rows: np.ndarray) -> np.ndarray:
+    """(B,) float32 weights of packed rows."""
+    return rows.view(np.float32)[:, -1]
+
+
+def labels_and_weights(store: RowStore) -> tuple[np.ndarray, np.ndarray]:
+    """(R,) labels and (R,) weights of a whole store, float32, in file order."""
+    pieces = [(labels_of(rows).copy(), weights_of(rows).copy()) for rows in store.in_order()]
+    return np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])
+
+
+class Window(NamedTuple):
+    """Rows that are permuted together: `source[order]`, row by row."""
+
+    source: np.ndarray
+    order: np.ndarray
+
+
+class RowStore(Protocol):
+    """Encoded rows that can be read in file order, and in blocks of an order of one's own."""
+
+    @property
+    def kind(self) -> Literal["memory", "disk", "stream"]:
+        """Where the rows stay."""
+        ...
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in all."""
+        ...
+
+    def in_order(self) -> Iterator[np.ndarray]:
+        """Packed rows in file order, in pieces of any size."""
+        ...
+
+    def windows(
+        self, permute: Callable[[int, int], np.ndarray], window_rows: int, skip_rows: int
+    ) -> Iterator[Window]:
+        """One epoch as windows of about `window_rows` rows, `skip_rows` rows into it.
+
+        Args:
+            permute: `permute(index, n)` is the permutation of n things that belongs to index:
+                -1 for the blocks, the window's number for its rows.
+            window_rows: rows merged and permuted together, at least.
+            skip_rows: rows of the epoch that were seen already.
+        """
+        ...
+
+
+class ArrayStore:
+    """Rows in one array, in memory or memory-mapped."""
+
+    def __init__(
+        self, rows: np.ndarray, block_rows: Sequence[int], kind: Literal["memory", "disk"]
+    ):
+        """Take (R, W) int32 rows that came in blocks of `block_rows` rows."""
+        self.kind: Literal["memory", "disk"] = kind
+        self.num_rows = len(rows)
+        self._rows = rows
+        self._ends = np.cumsum(block_rows, dtype=np.int64)
+
+    def in_order(self) -> Iterator[np.ndarray]:
+        """See `RowStore`."""
+        start = 0
+        for end in self._ends:
+            yield self._rows[start:end]
+            start = int(end)
+
+    def windows(
+        self, permute: Callable[[int, int], np.ndarray], window_rows: int, skip_rows: int
+    ) -> Iterator[Window]:
+        """See `RowStore`."""
+        starts = np.concatenate([[0], self._ends[:-1]])
+        blocks = permute(-1, len(self._ends))
+        lengths = (self._ends - starts)[blocks]
+        for number, (first, last) in enumerate(_window_bounds(lengths, window_rows)):
+            size = int(lengths[first:last].sum())
+            if skip_rows >= size:
+                skip_rows -= size
+                continue
+            index = np.concatenate(
+                [np.arange(starts[b], self._ends[b]) for b in blocks[first:last]]
+            )
+            yield Window(self._rows, index[permute(number, size)][skip_rows:])
+            skip_rows = 0
+
+
+class StreamStore:
+    """Rows that are read and encoded again in every epoch, file by file."""
+
+    kind: Literal["stream"] = "stream"
+
+    def __init__(
+        self,
+        read: Callable[[Sequence[int]], Iterator[np.ndarray]],
+        file_blocks: Sequence[Sequence[int]],
+    ):
+        """Take the reader and the block sizes that it gives.
+
+        Args:
+            read: `read(files)` gives the packed blocks of those files, in that order.
+            file_blocks: rows of each block, by file.
+        """
+        self._read = read
+        self._file_blocks = [list(blocks) for blocks in file_blocks]
+        self.num_rows = sum(sum(blocks) for blocks in self._file_blocks)
+
+    def in_order(self) -> Iterator[np.ndarray]:
+        """See `RowStore`."""
+        return self._read(range(len(self._file_blocks)))
+
+    def windows(
+        self, permute: Callable[[int, int], np.ndarray], window_rows: int, skip_rows: int
+    ) -> Iterator[Window]:
+        """See `RowStore`. Blocks keep their order within a file; skipped rows are read past."""
+        files = permute(-1, len(self._file_blocks))
+        lengths = np.array([n for f in files for n in self._file_blocks[f]], np.int64)
+        blocks = self._read([int(f) for f in files])
+        for number, (first, last) in enumerate(_window_bounds(lengths, window_rows)):
+            size = int(lengths[first:last].sum())
+            pieces = [next(blocks) for _ in range(first, last)]
+            if skip_rows >= size:
+                skip_rows -= size
+                continue
+            source = np.concatenate(pieces)
+            yield Window(source, permute(number, size)[skip_rows:])
+            skip_rows = 0
+
+
+def _window_bounds(lengths: np.ndarray, window_rows: int) -> Iterator[tuple[int, int]]:
+    """Ranges of consecutive blocks that together have at least `window_rows` rows.
+
+    A remainder of less than half a window joins the window before it, so that no row is shuffled
+    among a handful.
+
+    >>> list(_window_bounds(np.array([4, 4, 4, 4, 1]), 8))
+    [(0, 2), (2, 5)]
+    """
+    bounds: list[tuple[int, int]] = []
+    first, rows = 0, 0
+    for last, length in enumerate(lengths, start=1):
+        rows += int(length)
+        if rows >= window_rows:
+            bounds.append((first, last))
+            first, rows = last, 0
+    if first < len(lengths):
+        if bounds and rows < window_rows // 2:
+            bounds[-1] = (bounds[-1][0], len(lengths))
+        else:
+            bounds.append((first, len(lengths)))
+    yield from bounds
+
+
+class Budget:
+    """Megabytes that stores may still take, shared by the training, validation and test rows."""
+
+    def __init__(self, memory_mb: int, disk_mb: int, scratch_dir: str | None):
+        """Start with `memory_mb` megabytes of memory and `disk_mb` of scratch files."""
+        self.memory_bytes = memory_mb * MEGABYTE
+        self.disk_bytes = disk_mb * MEGABYTE
+        self.scratch_dir = scratch_dir
+
+
+def store_rows(
+    read: Callable[[Sequence[int]], Iterator[np.ndarray]],
+    num_files: int,
+    storage: Literal["auto", "memory", "disk", "stream"],
+    budget: Budget,
+) -> RowStore:
+    """Encode all rows once and keep them where they fit.
+
+    Args:
+        read: `read(files)` gives the packed blocks of those files, in that order.
+        num_files: files that there are.
+        storage: memory, disk or stream; auto takes the first that fits the budget.
+        budget: what is left to take; reduced by what is taken.
+    """
+    writer = _RowWriter(storage, budget)
+    file_blocks: list[list[int]] = []
+    for file in range(num_files):
+        file_blocks.append([])
+        for rows in read([file]):
+            file_blocks[-1].append(len(rows))
+            writer.append(rows)
+    array = writer.finish()
+    if array is None:
+        return StreamStore(read, file_blocks)
+    lengths = [n for blocks in file_blocks for n in blocks]
+    return ArrayStore(array, lengths, "disk" if isinstance(array, np.memmap) else "memory")
+
+
+class _RowWriter:
+    """Collects blocks in memory, moves to a scratch file when they outgrow it, gives up beyond."""
+
+    def __init__(self, storage: str, budget: Budget):
+        self._storage = storage
+        self._budget = budget
+        self._blocks: list[np.ndarray] = []
+        self._file: tempfile._TemporaryFileWrapper[bytes] | None = None
+        self._bytes = 0
+        self._width = 0
+        self._streams = storage == "stream"
+
+    def append(self, rows: np.ndarray) -> None:
+        self._width = rows.shape[1]
+        self._bytes += rows.nbytes
+        if self._streams:
+            return
+        if self._file is None:
+            self._blocks.append(rows)
+            if self._storage == "disk" or (
+                self._storage == "auto" and self._bytes > self._budget.memory_bytes
+            ):
+                self._move_to_disk()
+        else:
+            rows.tofile(self._file)
+        if self._storage == "auto" and self._file and self._bytes > self._budget.disk_bytes:
+            self._file.close()
+            self._file, self._streams = None, True
+
+    def _move_to_disk(self) -> None:
+        self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - lives as long as its array
+            prefix="trainer-rows-", dir=self._budget.scratch_dir
+        )
+        for block in self._blocks:
+            block.tofile(self._file)
+        self._blocks.clear()
+
+    def finish(self) -> np.ndarray | None:
+        """All rows as one array; None where they must be streamed."""
+        if self._streams:
+            return None
+        if self._file is not None and self._bytes:  # An empty file cannot be mapped.
+            self._budget.disk_bytes -= self._bytes
+            self._file.flush()
+            shape = (self._bytes // (4 * self._width), self._width)
+            array = np.memmap(Path(self._file.name), np.int32, mode="r", shape=shape)
+            # The mapping keeps the data; unlinking now leaves nothing behind after a kill.
+            self._file.close()
+            return array
+        self._budget.memory_bytes -= self._bytes
+        rows = np.empty((self._bytes // (4 * max(self._width, 1)), self._width), np.int32)
+        end = len(rows)
+        while self._blocks:  # Each block is freed once copied: the peak is one copy, not two.
+            block = self._blocks.pop()
+            rows[end - len(block) : end] = block
+            end -= len(block)
+        return rows

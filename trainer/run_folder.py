@@ -1,0 +1,112 @@
+"""The folder of a run: what lies where, whether it may be used, and the marker of completion."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from trainer import storage
+from trainer.config import Config
+from trainer.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+# Settings that may differ between the starts of one run: they do not change what is learned.
+_FREE_SETTINGS = (
+    "output",
+    "data.scratch_dir",
+    "data.memory_budget_mb",
+    "data.disk_budget_mb",
+    "data.storage",
+    "training.checkpoint_steps",
+    "training.checkpoint_seconds",
+    "training.keep_checkpoints",
+    "training.resume",
+)
+
+
+# COMPLETE goes first: a run that is half discarded must not look complete.
+_FILES = ("COMPLETE", "run.json", "config.yaml", "statistics.json", "metrics.jsonl", "report.json")
+
+Identity = dict[str, dict[str, Any]]
+
+
+class RunFolder:
+    """Paths of a run."""
+
+    def __init__(self, config: Config):
+        """Take the paths from `output`, whose job_dir the command line has resolved."""
+        output = config.output
+        if output.job_dir is None:
+            raise UserError("output.job_dir is not set; give --job_dir DIRECTORY")
+        self.job_dir = output.job_dir
+        self.model_dir = output.model_dir or storage.join(self.job_dir, "model")
+        self.checkpoint_dir = output.checkpoint_dir or storage.join(self.job_dir, "checkpoints")
+        self.log_dir = output.log_dir or storage.join(self.job_dir, "logs")
+
+    def path(self, name: str) -> str:
+        """Path of a file of the run."""
+        return storage.join(self.job_dir, name)
+
+    def is_complete(self) -> bool:
+        """Whether a run ended here with everything written."""
+        return storage.exists(self.path("COMPLETE"))
+
+    def read_report(self) -> dict[str, Any]:
+        """The report of a complete run."""
+        return json.loads(storage.read_text(self.path("report.json")))
+
+    def discard(self) -> None:
+        """Remove what an earlier run left here; nothing else in the folder is touched."""
+        for path in (*map(self.path, _FILES), self.checkpoint_dir, self.log_dir, self.model_dir):
+            storage.remove(path)
+
+    def identify(self, config: Config, fingerprints: dict[str, str]) -> Identity:
+        """What makes two starts the same run: the settings that matter, and the data files."""
+        return {"settings": _flatten(config.model_dump(mode="json")), "files": fingerprints}
+
+    def check(self, identity: Identity) -> None:
+        """Refuse to go on with another run's work.
+
+        Raises:
+            UserError: the folder holds a run with another config, or a data file has changed.
+        """
+        if not storage.exists(self.path("run.json")):
+            return
+        known = json.loads(storage.read_text(self.path("run.json")))
+        for part, what in (("settings", "setting"), ("files", "data file")):
+            for key in sorted({*known[part], *identity[part]}):
+                before, now = known[part].get(key), identity[part].get(key)
+                if before != now:
+                    raise UserError(
+                        f"{self.job_dir} holds a run with another {what}: {key} was {before!r}, "
+                        f"now {now!r}; use another --job_dir, or discard it with --resume=restart"
+                    )
+
+    def claim(self, identity: Identity) -> None:
+        """Say whose folder this is, from the first step on."""
+        storage.write_text(self.path("run.json"), json.dumps(identity, indent=1, sort_keys=True))
+
+    def complete(self, report: dict[str, Any]) -> None:
+        """Write the report and, last of all, the marker."""
+        storage.write_text(self.path("report.json"), json.dumps(report, indent=1))
+        storage.write_text(self.path("COMPLETE"), "")
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key, without those that may differ.
+
+    >>> _flatten({"data": {"train": ["a"], "storage": "disk"}, "output": {}})
+    {'data.train': ['a']}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if key in _FREE_SETTINGS:
+            continue
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{key}.")
+        else:
+            flat[key] = value
+    return flat
