@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from trainer.columns import Tower
 from trainer.config import ModelConfig
+from trainer.errors import UserError
 from trainer.features import FeatureLayout
 from trainer.optimizers import Parameter, ParameterKind
 from trainer.tables import Table, use_dense_update
@@ -107,7 +108,7 @@ class WideAndDeep(keras.Model):
             tables = {id(table.table): table for table in tower.tables}
             for weight in tower.trainable_variables:
                 table = tables.get(id(weight))
-                kind: ParameterKind = "matrix" if len(weight.shape) > 1 else "vector"
+                kind: ParameterKind = "vector" if weight.name == "bias" else "matrix"
                 if table is not None:
                     kind = "table"
                 dense_update = table is None or table.dense_update
@@ -165,7 +166,11 @@ class DeepPart(keras.layers.Layer):
         seed: int,
         precision: str,
     ):
-        """Take every feature that the layout marks as deep."""
+        """Take every feature that the layout marks as deep.
+
+        Raises:
+            UserError: there is none.
+        """
         super().__init__(name="deep")
         seeds = itertools.count(seed)
         self.number_columns = [i for i, f in enumerate(layout.numbers) if f.deep]
@@ -173,6 +178,11 @@ class DeepPart(keras.layers.Layer):
         self.groups: list[tuple[list[int], np.ndarray]] = []
         self.tables: list[Table] = []
         embedded = [(i, f) for i, f in enumerate(layout.ids) if f.embedding_dim]
+        if not (embedded or self.number_columns or self.encoding.columns):
+            raise UserError(
+                "no column is in the deep part; add deep to the towers of a column, or use "
+                "model.towers: wide"
+            )
         for width in sorted({f.embedding_dim for _, f in embedded}):
             members = [(i, f) for i, f in embedded if f.embedding_dim == width]
             offsets, num_rows = _stack([f.size for _, f in members])
@@ -241,10 +251,12 @@ class PiecewiseLinear(keras.layers.Layer):
         encoded = [(i, f) for i, f in enumerate(layout.numbers) if len(f.piecewise_edges) > 1]
         self.columns = [i for i, _ in encoded]
         if not encoded:
+            self.built = True  # Keras would warn of a layer without weights.
             return
         num_bins = max(len(f.piecewise_edges) for _, f in encoded) - 1
-        # Columns with fewer bins are filled with bins at infinity, whose component is always 0.
-        self.starts_FK = np.full((len(encoded), num_bins), np.finfo(np.float32).max, np.float32)
+        # Columns with fewer bins are filled with bins of slope 0, whose component is always 0. Their
+        # start is 0: with the largest float there, -1e32 minus it would overflow, and be NaN.
+        self.starts_FK = np.zeros((len(encoded), num_bins), np.float32)
         self.slopes_FK = np.zeros((len(encoded), num_bins), np.float32)
         for row, (_, feature) in enumerate(encoded):
             edges = np.asarray(feature.piecewise_edges, np.float32)
