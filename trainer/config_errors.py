@@ -5,6 +5,7 @@ Knows the shape of the config only through the model class that it is given.
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -84,7 +85,7 @@ def _describe_one(where: str, details: list[Any], model: type[BaseModel]) -> str
     ]
     line = f"{where} must be {' or '.join(dict.fromkeys(expected))}; received {detail['input']!r}"
     if kind == "literal_error":
-        line += nearest(str(detail["input"]), context["expected"].replace("'", "").split())
+        line += nearest(str(detail["input"]), re.findall(r"'([^']+)'", context["expected"]))
     return line
 
 

@@ -259,7 +259,7 @@ class _EdgeGrid(NamedTuple):
     cells_per_unit: np.float32
     num_below: np.ndarray
     max_inside: int
-    edges: np.ndarray  # followed by max_inside infinities
+    edges: np.ndarray  # followed by max_inside NaN, which no value reaches
 
 
 @functools.lru_cache(maxsize=1024)
@@ -284,7 +284,7 @@ def _edge_grid(edges: tuple[float, ...]) -> _EdgeGrid | None:
     if max_inside > _MAX_EDGES_INSIDE:
         return None
     num_below = np.searchsorted(cells, np.arange(_GRID_CELLS + 2)).astype(np.int32)
-    padded = np.concatenate([values, np.full(max_inside, np.inf, np.float32)])
+    padded = np.concatenate([values, np.full(max_inside, np.nan, np.float32)])
     return _EdgeGrid(values[0], cells_per_unit, num_below, max_inside, padded)
 
 

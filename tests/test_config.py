@@ -1,0 +1,138 @@
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from trainer.config import SECTIONS, Config, describe, parse_config
+from trainer.errors import UserError
+
+COLUMNS = {"a": "numeric", "c": "categorical"}
+BASE = {"columns": COLUMNS, "label": {"column": "y", "task": "binary"}}
+
+
+def _message(values):
+    with pytest.raises(UserError) as caught:
+        parse_config(BASE | values, "run.yaml")
+    return str(caught.value)
+
+
+def test_the_smallest_config_has_the_defaults():
+    config = parse_config(BASE, "run.yaml")
+
+    assert config.training.seed == 1
+    assert config.model.hidden_units == (64, 32)
+    assert config.data.train == ("sample:train",)
+
+
+def test_what_a_tuning_service_sends_is_taken():
+    config = parse_config(
+        BASE
+        | {
+            "training": {"batch_size": 64.0, "steps": "1e3", "xla": "true"},
+            "model": {"hidden_units": "128,64", "dropout": "0.2"},
+        },
+        "run.yaml",
+    )
+
+    assert (config.training.batch_size, config.training.steps) == (64, 1000)
+    assert config.training.xla is True
+    assert config.model.hidden_units == (128, 64)
+    assert config.model.dropout == 0.2
+
+
+def test_a_config_read_back_is_equal():
+    config = parse_config(BASE | {"crosses": [{"columns": ["a", "c"]}]}, "run.yaml")
+
+    assert parse_config(config.model_dump(mode="json"), "again") == config
+
+
+def test_sections_are_the_models_of_the_config():
+    assert list(SECTIONS) == [
+        "data",
+        "model",
+        "optimizer",
+        "training",
+        "evaluation",
+        "export",
+        "tuning",
+        "output",
+    ]
+
+
+def test_field_names_are_unique_so_that_flags_need_no_prefix():
+    names = [name for section in SECTIONS.values() for name in section.model_fields]
+
+    assert len(set(names)) == len(names)
+    assert not set(names) & set(SECTIONS)
+
+
+def test_every_field_says_what_it_means():
+    def undescribed(model: type[BaseModel], where: str) -> list[str]:
+        return [f"{where}.{n}" for n, f in model.model_fields.items() if not f.description]
+
+    assert [name for key, model in SECTIONS.items() for name in undescribed(model, key)] == []
+
+
+def test_defaults_are_valid_values():
+    for section in SECTIONS.values():
+        assert section.model_validate(section().model_dump()) == section()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": {"train": ""}}, "data.train names no file"),
+        (
+            {"data": {"validation": "v.csv", "validation_fraction": 0.1}},
+            "give data.validation or data.validation_fraction, not both",
+        ),
+        (
+            {"data": {"test": "t.csv", "test_fraction": 0.1}},
+            "give data.test or data.test_fraction, not both",
+        ),
+        (
+            {"data": {"validation_fraction": 0.5, "test_fraction": 0.5}},
+            "data.validation_fraction + data.test_fraction must stay below 1",
+        ),
+        (
+            {"data": {"split_column": "a"}},
+            "data.split_column needs validation_fraction or test_fraction",
+        ),
+        (
+            {"training": {"epochs": 1, "steps": 5}},
+            "training: give one of epochs, steps, num_train_examples, seconds; "
+            "received epochs, steps",
+        ),
+        (
+            {"training": {"num_evals": 3, "eval_steps": 5}},
+            "training: give num_evals or eval_steps, not both",
+        ),
+        (
+            {"training": {"num_evals": 3, "seconds": 5}},
+            "training: num_evals needs a budget in steps, epochs or examples, not seconds",
+        ),
+        ({"model": {"loss": "mse"}}, "model.loss 'mse' does not fit label.task 'binary'"),
+        (
+            {"model": {"hidden_units": []}},
+            "model.hidden_units is empty; use model.towers: wide for no deep part",
+        ),
+        ({"model": {"hidden_units": [8, 0]}}, "model.hidden_units must be 1 or more; got (8, 0)"),
+        (
+            {"optimizer": {"wide_optimizer": "sgd", "wide_l2_shrinkage": 0.1}},
+            "optimizer.wide_l2_shrinkage has an effect with wide_optimizer ftrl only",
+        ),
+    ],
+)
+def test_rules_of_the_sections(values, message):
+    assert _message(values) == f"run.yaml: {message}"
+
+
+def test_log_loss_is_for_classes():
+    label = {"label": {"column": "y", "task": "regression"}, "model": {"loss": "log_loss"}}
+
+    assert _message(label).endswith("model.loss 'log_loss' does not fit label.task 'regression'")
+
+
+def test_findings_are_described_with_the_names_of_the_config():
+    with pytest.raises(ValidationError) as caught:
+        Config.model_validate(BASE | {"trainig": {}})
+
+    assert describe(caught.value) == "trainig: unknown key; did you mean 'training'?"
