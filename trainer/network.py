@@ -254,8 +254,8 @@ class PiecewiseLinear(keras.layers.Layer):
             self.built = True  # Keras would warn of a layer without weights.
             return
         num_bins = max(len(f.piecewise_edges) for _, f in encoded) - 1
-        # Columns with fewer bins are filled with bins of slope 0, whose component is always 0. Their
-        # start is 0: with the largest float there, -1e32 minus it would overflow, and be NaN.
+        # Columns with fewer bins are filled with bins of slope 0, whose component is always 0. They
+        # start at 0: with the largest float there, -1e32 would overflow and give NaN.
         self.starts_FK = np.zeros((len(encoded), num_bins), np.float32)
         self.slopes_FK = np.zeros((len(encoded), num_bins), np.float32)
         for row, (_, feature) in enumerate(encoded):
