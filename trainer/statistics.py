@@ -35,7 +35,7 @@ class NumberStatistics:
     `kurtosis` Pearson's (3 for a normal distribution, 0 for a constant). Quantiles, `mode` (the
     most frequent value, the smallest of equals) and `mode_share` come from a sample that holds all
     rows up to `sample_rows`; `distinct` and its quantiles from one that holds all values up to as
-    many.
+    many. Where there are at most 1,001 distinct values, `distinct_quantiles` is these values.
     """
 
     count: int
@@ -62,14 +62,27 @@ class NumberStatistics:
         return self._inner_edges(_interpolate(self.quantiles, num_buckets))
 
     def distinct_edges(self, num_buckets: int) -> tuple[float, ...]:
-        """Inner edges of buckets of equal count of distinct values, as `quantile_edges`."""
+        """Inner edges of buckets of equal count of distinct values, as `quantile_edges`.
+
+        A bucket for each value where there are no more values than buckets.
+        """
+        if self._has_few_values(num_buckets):
+            return self._inner_edges(np.array(self.distinct_quantiles))
         return self._inner_edges(_interpolate(self.distinct_quantiles, num_buckets))
 
     def bucket_edges(self, num_buckets: int) -> tuple[float, ...]:
-        """The union of `quantile_edges` and `distinct_edges`: up to 2 * (num_buckets - 1) edges."""
+        """The union of `quantile_edges` and `distinct_edges`: up to 2 * (num_buckets - 1) edges.
+
+        A bucket for each value where there are no more values than buckets.
+        """
+        if self._has_few_values(num_buckets):
+            return self.distinct_edges(num_buckets)
         by_rows = _interpolate(self.quantiles, num_buckets)
         by_values = _interpolate(self.distinct_quantiles, num_buckets)
         return self._inner_edges(np.concatenate([by_rows, by_values]))
+
+    def _has_few_values(self, num_buckets: int) -> bool:
+        return self.distinct <= num_buckets and self.distinct == len(self.distinct_quantiles)
 
     def _inner_edges(self, edges: Floats) -> tuple[float, ...]:
         edges = np.unique(edges.astype(np.float32)).astype(np.float64)
@@ -226,7 +239,7 @@ def _summarize(moments: Moments, distinct: DistinctSample, sample: Floats) -> Nu
         mode_share=mode_share,
         distinct=distinct.estimate(),
         quantiles=_grid(sample),
-        distinct_quantiles=_grid(distinct.values()),
+        distinct_quantiles=_values_or_grid(distinct.values()),
     )
 
 
@@ -235,6 +248,11 @@ def _mode(sample: Floats) -> tuple[float, float]:
         return 0.0, 0.0
     values, counts = np.unique(sample, return_counts=True)
     return float(values[counts.argmax()]), float(counts.max() / len(sample))
+
+
+def _values_or_grid(values: Floats) -> tuple[float, ...]:
+    """The values themselves where they are no more than the points of the grid."""
+    return tuple(values.tolist()) if len(values) <= GRID_INTERVALS + 1 else _grid(values)
 
 
 def _grid(sample: Floats) -> tuple[float, ...]:
