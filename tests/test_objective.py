@@ -159,6 +159,13 @@ def test_a_label_of_one_value_is_refused():
         objective_of(labels=[2.0, 2.0, 2.0])
 
 
+def test_rows_without_weight_are_refused():
+    config = make_config(columns={"age": "numeric", "w": "weight"})
+    statistics = statistics_of(LABELS, np.zeros(5, np.float32))
+    with pytest.raises(UserError, match=r"weight column 'w' is 0 in all training rows"):
+        Objective(config, statistics)
+
+
 def test_a_metric_of_another_task_is_refused():
     with pytest.raises(UserError, match=r"training.monitor must be auto or a metric of label.task"):
         objective_of(training={"monitor": "auc"})

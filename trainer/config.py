@@ -205,7 +205,9 @@ class TrainingConfig(_Section):
         "auto", description="Metric that chooses the weights; auto: rmse or log_loss."
     )
     keep_weights: Literal["best", "last"] = Field("best", description="Weights that are exported.")
-    seed: NotNegative = Field(1, description="Seed of initial weights, shuffling and dropout.")
+    seed: Annotated[Int, Field(ge=0, lt=2**31)] = Field(
+        1, description="Seed of initial weights, shuffling and dropout."
+    )
     steps_per_call: Auto | Positive = Field(
         "auto", description="Steps inside one call of the compiled loop; auto: 64, or fewer."
     )

@@ -31,8 +31,13 @@ class Objective:
         """Choose offset, scale and loss from the training label.
 
         Raises:
-            UserError: the label has one value only, or the monitored metric does not exist.
+            UserError: the label has one value only, the rows have no weight, or the monitored
+                metric does not exist.
         """
+        if not statistics.mean_weight:
+            raise UserError(
+                f"weight column {config.weight!r} is 0 in all training rows; none would train"
+            )
         label = statistics.label
         if label.minimum == label.maximum:
             raise UserError(

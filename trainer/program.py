@@ -65,7 +65,8 @@ class Program:
             best=self.best,
         )
 
-    @tf.function
+    # Calls have several lengths, and a trace costs a second: one more serves all of them.
+    @tf.function(reduce_retracing=True)
     def train(self, rows_SBW: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:
         """S steps; (S,) float32 losses over all replicas.
 

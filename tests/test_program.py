@@ -1,0 +1,258 @@
+"""trainer.program: a step against gradients by differences, and many steps against one by one."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_network import deep_logits, randomize, short_name, wide_logits
+from tiny_table import LAYOUT, ROWS, make_config, make_program, make_rows
+
+from trainer.errors import UserError
+from trainer.rows import pack_rows
+
+DESCENT = {
+    "wide_optimizer": "sgd",
+    "deep_optimizer": "sgd",
+    "momentum": 0.0,
+    "wide_learning_rate": 0.3,
+    "deep_learning_rate": 0.1,
+    "ema_decay": 0.0,
+}
+DROPOUT = {"dropout": 0.3, "input_dropout": 0.1}
+
+
+def unpack(rows):
+    floats = rows.view(np.float32).astype(np.float64)
+    num_ids, num_numbers = len(LAYOUT.ids), len(LAYOUT.numbers)
+    return rows[:, :num_ids], floats[:, num_ids : num_ids + num_numbers], *floats[:, -2:].T
+
+
+def weights_of(program):
+    """The model's weights in float64, by layer and name."""
+    return {short_name(w): w.numpy().astype(np.float64) for w in program.model.weights}
+
+
+def numpy_loss(weights, rows, mean_weight, loss):
+    """The mean over rows of w / mean_weight times the loss, from the weights in float64."""
+    ids, numbers, label, weight = unpack(rows)
+    logit = (wide_logits(weights, ids, numbers) + deep_logits(weights, ids, numbers))[:, 0]
+    losses = {
+        # The labels of `make_program` are 0 and 1: mean 0.5, standard deviation 0.5.
+        "mse": ((label - 0.5) / 0.5 - logit) ** 2,
+        "log_loss": np.logaddexp(0.0, np.where(label == 1, -logit, logit)),
+    }[loss]
+    return (losses * weight / mean_weight).sum() / len(rows)
+
+
+def gradient_by_differences(weights, loss_of, size=1e-5):
+    """Central differences of every weight."""
+    gradients = {}
+    for name, value in weights.items():
+        gradients[name] = np.zeros_like(value)
+        for index in np.ndindex(value.shape):
+            moved = [value.copy(), value.copy()]
+            moved[0][index] += size
+            moved[1][index] -= size
+            up, down = (loss_of(weights | {name: v}) for v in moved)
+            gradients[name][index] = (up - down) / (2 * size)
+    return gradients
+
+
+def run(program, rows_SBW, first_step=0):
+    return program.train(tf.constant(rows_SBW), tf.constant(first_step, tf.int64)).numpy()
+
+
+@pytest.mark.parametrize(("task", "loss"), [("regression", "mse"), ("binary", "log_loss")])
+def test_a_step_goes_down_the_gradient_of_the_weighted_mean_loss(task, loss):
+    config = make_config(task, optimizer=DESCENT)
+    program = make_program(config, mean_weight=1.6)
+    rows = make_rows(8, seed=4, task=task)
+    randomize(program.model)  # Initial biases of 0 put a ReLU on its kink, where nothing is smooth.
+    before = weights_of(program)
+    losses = run(program, rows[None])
+
+    def loss_of(weights):
+        return numpy_loss(weights, rows, 1.6, loss)
+
+    assert losses == pytest.approx([loss_of(before)], rel=1e-5)
+    gradients = gradient_by_differences(before, loss_of)
+    after = weights_of(program)
+    assert len(after) == 13
+    for name, value in before.items():
+        is_wide = name in ("table/table", "wide/numbers", "wide/bias")
+        expected = value - (0.3 if is_wide else 0.1) * gradients[name]
+        np.testing.assert_allclose(after[name], expected, rtol=1e-4, atol=2e-6, err_msg=name)
+        assert not np.array_equal(after[name], value), name
+
+
+@pytest.fixture
+def state_of(tmp_path):
+    """Everything that a checkpoint holds, as bytes by name."""
+
+    def read(program):
+        reader = tf.train.load_checkpoint(program.checkpoint.write(str(tmp_path / "state")))
+        names = [n for n in reader.get_variable_to_shape_map() if n.endswith("VARIABLE_VALUE")]
+        return {name: reader.get_tensor(name).tobytes() for name in sorted(names)}
+
+    return read
+
+
+def test_a_checkpoint_holds_weights_slots_averages_and_kept_weights(state_of):
+    program = make_program(make_config())
+    names = list(state_of(program))
+    counts = [sum(n.startswith(p) for n in names) for p in ("weights", "optimizer", "ave", "best")]
+    # FTRL and AdamW have two slots a weight.
+    assert counts == [13, 26, 13, 13]
+    assert len(names) == 65
+
+
+def test_many_steps_in_one_call_are_the_steps_one_by_one(state_of):
+    config = make_config(model=DROPOUT)
+    rows = make_rows(12 * 8, seed=2).reshape(12, 8, ROWS.width)
+    together, singly, mixed = (make_program(config) for _ in range(3))
+    losses = run(together, rows)
+    assert losses.shape == (12,)
+    assert losses.tolist() == [run(singly, rows[i : i + 1], i)[0] for i in range(12)]
+    pieces = [run(mixed, rows[a:b], a) for a, b in ((0, 5), (5, 6), (6, 12))]
+    assert losses.tolist() == np.concatenate(pieces).tolist()
+    assert state_of(together) == state_of(singly) == state_of(mixed)
+
+
+def test_dropout_and_rates_follow_the_step_number(state_of):
+    """Steps that begin elsewhere are other steps, on the same rows."""
+    config = make_config(model=DROPOUT)
+    rows = make_rows(8)[None]
+    here, there, again = (make_program(config) for _ in range(3))
+    losses = [run(program, rows, step)[0] for program, step in ((here, 5), (there, 6), (again, 5))]
+    assert losses[0] == losses[2]
+    assert losses[0] != losses[1]
+    assert state_of(here) == state_of(again)
+
+
+def test_the_seed_decides_dropout():
+    rows = make_rows(8)[None]
+    losses = []
+    for seed in (1, 2):
+        program = make_program(make_config(model=DROPOUT, training={"seed": seed}))
+        for weight in program.model.weights:
+            weight.assign(tf.ones_like(weight) * 0.1)
+        losses.append(run(program, rows)[0])
+    assert losses[0] != losses[1]
+
+
+def scaled_weights(rows, factor):
+    ids, numbers, label, weight = unpack(rows)
+    arrays = (numbers, label, weight * factor)
+    return pack_rows(ids, *(array.astype(np.float32) for array in arrays))
+
+
+def test_weights_count_relative_to_their_mean(state_of):
+    """Weights of twice the size, with a mean of twice the size, are the same training."""
+    rows = make_rows(24).reshape(3, 8, ROWS.width)
+    doubled = scaled_weights(rows.reshape(24, -1), 2.0).reshape(rows.shape)
+    one, two = make_program(make_config()), make_program(make_config(), mean_weight=2.0)
+    assert run(one, rows).tolist() == run(two, doubled).tolist()
+    assert state_of(one) == state_of(two)
+
+
+def test_a_row_of_weight_0_does_not_train(state_of):
+    rows = make_rows(8)
+    other = rows.copy()
+    other[3] = make_rows(8, seed=9)[3]
+    for half in (rows, other):
+        half[3, -1] = 0  # the bits of 0.0
+    programs = make_program(make_config()), make_program(make_config())
+    losses = [
+        run(program, half[None]) for program, half in zip(programs, (rows, other), strict=True)
+    ]
+    assert losses[0].tolist() == losses[1].tolist()
+    # The other rows' ids and numbers are the same; only the padding differs.
+    assert state_of(programs[0]) == state_of(programs[1])
+
+
+def test_moving_average_follows_the_weights():
+    """d = min(decay, (1 + t) / (10 + t)): 0.1, 2/11, 0.25, ..."""
+    program = make_program(make_config(optimizer=DESCENT | {"ema_decay": 0.2}))
+    rows = make_rows(4 * 8).reshape(4, 8, ROWS.width)
+    shadow = weights_of(program)
+    for step, decay in enumerate([0.1, 2 / 11, 0.2, 0.2]):
+        run(program, rows[step : step + 1], step)
+        weights = weights_of(program)
+        shadow = {n: decay * shadow[n] + (1 - decay) * weights[n] for n in weights}
+    program.average.swap()
+    for name, value in weights_of(program).items():
+        np.testing.assert_allclose(value, shadow[name], rtol=1e-5, atol=1e-7, err_msg=name)
+    program.average.swap()
+    for name, value in weights_of(program).items():
+        np.testing.assert_array_equal(value, weights[name])
+
+
+def test_without_decay_there_is_no_average():
+    assert make_program(make_config(optimizer={"ema_decay": 0})).average is None
+
+
+def test_predicted_logits_are_the_models():
+    program = make_program(make_config("binary", model=DROPOUT), labels=(1.0, 0.0, 0.0, 0.0))
+    run(program, make_rows(8, task="binary")[None])
+    rows = make_rows(5, seed=8, task="binary")
+    ids, numbers, _, _ = unpack(rows)
+    weights = weights_of(program)
+    expected = np.log(1 / 3) + wide_logits(weights, ids, numbers)
+    expected += deep_logits(weights, ids, numbers)
+    found = program.predict(tf.constant(rows))
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+
+
+def test_kept_weights_come_back_unchanged():
+    program = make_program(make_config())
+    rows = make_rows(24).reshape(3, 8, ROWS.width)
+    run(program, rows[:1])
+    kept = weights_of(program)
+    program.best.capture()
+    run(program, rows[1:], 1)
+    assert not np.array_equal(weights_of(program)["hidden_1/kernel"], kept["hidden_1/kernel"])
+    program.best.restore()
+    for name, value in weights_of(program).items():
+        np.testing.assert_array_equal(value, kept[name])
+
+
+def test_a_checkpoint_restores_into_a_new_program(tmp_path, state_of):
+    config = make_config(model=DROPOUT)
+    rows = make_rows(4 * 8).reshape(4, 8, ROWS.width)
+    whole, first, second = (make_program(config) for _ in range(3))
+    run(whole, rows)
+    run(first, rows[:2])
+    path = first.checkpoint.write(str(tmp_path / "variables"))
+    second.checkpoint.read(path).assert_consumed()
+    run(second, rows[2:], 2)
+    assert state_of(second) == state_of(whole)
+
+
+def test_xla_computes_the_same_step():
+    rows = make_rows(3 * 8).reshape(3, 8, ROWS.width)
+    plain, compiled = (
+        make_program(make_config(optimizer=DESCENT, training={"xla": xla})) for xla in (False, True)
+    )
+    np.testing.assert_allclose(run(compiled, rows), run(plain, rows), rtol=1e-5)
+    expected = weights_of(plain)
+    for name, value in weights_of(compiled).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_calls_of_many_lengths_are_traced_once():
+    """A trace costs a second, and a run has calls of several lengths."""
+    program = make_program(make_config())
+    rows = make_rows(6 * 8).reshape(6, 8, ROWS.width)
+    for length in (1, 2, 3, 6):
+        run(program, rows[:length])
+    assert program.train.experimental_get_tracing_count() <= 2
+
+
+@pytest.mark.parametrize("seed", [0, 2**31 - 1])
+def test_the_smallest_and_the_largest_seed_train(seed):
+    program = make_program(make_config(model=DROPOUT, training={"seed": seed}))
+    assert np.isfinite(run(program, make_rows(8)[None])).all()
+
+
+def test_a_seed_that_tensorflow_cannot_hold_is_refused():
+    with pytest.raises(UserError, match=r"training.seed"):
+        make_config(training={"seed": 2**31})
