@@ -114,6 +114,14 @@ def test_names_that_crosses_may_use():
             "the key column 'a' is also a feature",
         ),
         (
+            {"a": "numeric", "w": {"kind": "weight", "source": "y"}},
+            "the weight column 'y' is also the label",
+        ),
+        (
+            {"a": "numeric", "w": "weight", "k": {"kind": "key", "source": "w"}},
+            "the key column 'w' is also the weight",
+        ),
+        (
             {"a": "categorical", "b": {"kind": "numeric", "source": "a"}},
             "columns.b reads raw column 'a' as float, another column as string; let both read it",
         ),

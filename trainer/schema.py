@@ -183,9 +183,15 @@ def _check_schema(schema: Schema) -> None:
         raise ValueError(f"the label {schema.label.column!r} is also a feature; a leak")
     if not raw_names:
         raise ValueError("columns: no column is a feature")
+    roles = {schema.label.column: "label"}
     for raw, what in ((schema.weight, "weight"), (schema.key, "key")):
-        if raw is not None and raw in raw_names:
+        if raw is None:
+            continue
+        if raw in raw_names:
             raise ValueError(f"the {what} column {raw!r} is also a feature")
+        if raw in roles:
+            raise ValueError(f"the {what} column {raw!r} is also the {roles[raw]}")
+        roles[raw] = what
     crossable = set(crossable_names(schema))
     for cross in schema.crosses:
         for name in cross.columns:
