@@ -210,7 +210,7 @@ def bucketize(values_B: tf.Tensor, edges: Sequence[float]) -> tf.Tensor:
         numbers = tf.where(is_nan, tf.zeros_like(values_B), values_B)
         steps = (numbers - grid.start) * grid.cells_per_unit
         steps = tf.clip_by_value(steps, -1.0, float(_GRID_CELLS))
-        reached = tf.gather(grid.num_below, tf.cast(tf.floor(steps), tf.int32) + 1)
+        reached = tf.gather(grid.num_below, tf.cast(steps + 1.0, tf.int32))
         first = reached
         for i in range(grid.max_inside):
             reached += tf.cast(numbers >= tf.gather(grid.edges, first + i), tf.int32)
@@ -279,7 +279,7 @@ def _edge_grid(edges: tuple[float, ...]) -> _EdgeGrid | None:
         steps = (values - values[0]) * cells_per_unit
     if not np.isfinite(steps).all():
         return None
-    cells = np.floor(steps).astype(np.int32) + 1
+    cells = (steps + np.float32(1)).astype(np.int32)
     max_inside = int(np.bincount(cells).max())
     if max_inside > _MAX_EDGES_INSIDE:
         return None
