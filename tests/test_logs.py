@@ -1,9 +1,11 @@
 import json
 import logging
+import os
 import warnings
 
 import pytest
 
+from trainer import logs
 from trainer.logs import set_up_logging
 
 logger = logging.getLogger("trainer.example")
@@ -93,3 +95,20 @@ def test_python_warning_is_one_line(capsys):
     (line,) = capsys.readouterr().out.splitlines()
     assert "warning: DeprecationWarning: old thing (" in line
     assert line.endswith(")")
+
+
+def test_native_notes_are_dropped_and_other_lines_pass(capfd):
+    with logs.without_native_notes():
+        os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are ...\n")
+        os.write(2, b"I0000 00:00:1.2 3 port.cc:153] oneDNN custom operations are on.\n")
+        os.write(2, b"E0000 00:00:1.2 3 cuda.cc:1] failed call to cuInit\n")
+
+    assert capfd.readouterr().err == "E0000 00:00:1.2 3 cuda.cc:1] failed call to cuInit\n"
+
+
+def test_held_back_lines_are_let_go_before_an_error(capfd):
+    with pytest.raises(RuntimeError, match="no TensorFlow"), logs.without_native_notes():
+        os.write(2, b"a cause\n")
+        raise RuntimeError("no TensorFlow")
+
+    assert capfd.readouterr().err == "a cause\n"

@@ -6,10 +6,18 @@ only the line that says why a run failed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import re
 import sys
+import tempfile
 import warnings
+from collections.abc import Iterator
+
+
+_NATIVE_NOTE = re.compile(r"I\d{4} |WARNING: All log messages before absl::InitializeLog\(\)")
 
 
 class _StdoutHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in stubs only
@@ -59,6 +67,28 @@ def set_up_logging(*, as_json: bool) -> None:
     logging.getLogger("trainer").setLevel(logging.INFO)
     logging.captureWarnings(True)
     warnings.formatwarning = _format_warning
+
+
+@contextlib.contextmanager
+def without_native_notes() -> Iterator[None]:
+    """Hold back what native code writes on stderr, and let go what is more than a note.
+
+    TensorFlow's C++ prints `I0000 ... oneDNN custom operations are on` while it is imported,
+    whatever TF_CPP_MIN_LOG_LEVEL says (TensorFlow 2.21), and stderr is error on Vertex AI.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            held.seek(0)
+            for line in held.read().decode(errors="replace").splitlines():
+                if not _NATIVE_NOTE.match(line):
+                    print(line, file=sys.stderr)
 
 
 def _format_warning(

@@ -45,7 +45,8 @@ def _run(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:
     logs.set_up_logging(as_json=invocation.environment.is_cloud)
     logger.info("settings: %s", cli.describe_sources(invocation))
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from trainer import model  # imports TensorFlow, seconds
+    with logs.without_native_notes():
+        from trainer import model  # imports TensorFlow, seconds
 
     model.train_and_evaluate(invocation.config, invocation.environment)
 

@@ -1,0 +1,53 @@
+"""Runs of `python -m trainer.task` in processes of their own, as a user starts them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(*flags):
+    return [sys.executable, "-m", "trainer.task", *map(str, flags)]
+
+
+def environment(**variables):
+    """This process's environment with the checkout on the path, and `variables`."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, **variables}
+
+
+def run_task(*flags, cwd, **variables):
+    """Run to the end; gives the finished process with its output as text."""
+    return subprocess.run(
+        command(*flags),
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def start_task(*flags, cwd, **variables):
+    """Start and give the running process."""
+    return subprocess.Popen(
+        command(*flags),
+        cwd=cwd,
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def read_report(job_dir):
+    return json.loads((Path(job_dir) / "report.json").read_text())
+
+
+def read_metrics(job_dir):
+    lines = (Path(job_dir) / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
