@@ -149,11 +149,16 @@ class TrainingLoop:
         self._callbacks.on_train_end()
         self._stop.deferred = False
         if self._stop.requested:
-            raise Interrupted(f"{self._stop.requested} after training; start again to go on")
+            raise Interrupted(
+                f"{self._stop.requested} at step {state.step}; a checkpoint is saved, start again "
+                "to go on"
+            )
 
     def _call(self, rows: tf.Tensor) -> None:
         state = self._state
         first = state.step
+        if not state.loss_steps:
+            self._callbacks.on_epoch_begin(len(state.history))
         self._callbacks.on_train_batch_begin(first)
         losses = self._program.train(rows, tf.constant(first, tf.int64)).numpy()
         bad = np.flatnonzero(~np.isfinite(losses))
@@ -179,14 +184,11 @@ class TrainingLoop:
             self._evaluate_now()
         due = self._config.checkpoint_seconds
         late = due and time.monotonic() - self._saved_at >= due
-        if late or plan.saves_at(state.step) or self._stop.requested or state.finished:
+        # Asked once: a signal that comes while saving waits for the next call, and its checkpoint.
+        is_over = bool(state.finished or self._stop.requested)
+        if late or plan.saves_at(state.step) or is_over:
             self._save()
-        if self._stop.requested and not state.finished:
-            raise Interrupted(
-                f"{self._stop.requested} at step {state.step}; a checkpoint is saved, start again to "
-                "go on"
-            )
-        return bool(state.finished)
+        return is_over
 
     def _evaluate_now(self) -> None:
         state, plan = self._state, self._plan
@@ -208,7 +210,9 @@ class TrainingLoop:
                 record |= {f"val_{name}": value for name, value in self._evaluate().items()}
             self._keep_weights(record)
         state.history.append(record)
-        self._callbacks.on_epoch_end(len(state.history) - 1, record)
+        # Not with "epoch", which Keras' ModelCheckpoint adds by itself to what it formats.
+        logs = {name: value for name, value in record.items() if name != "epoch"}
+        self._callbacks.on_epoch_end(len(state.history) - 1, logs)
         if self._program.model.stop_training:
             state.finished = state.finished or "callback"
 

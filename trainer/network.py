@@ -59,6 +59,7 @@ class WideAndDeep(keras.Model):
             precision: float32, or bfloat16 for the matrix products of the deep part.
         """
         super().__init__(name="wide_and_deep")
+        self.optimizer = None  # Keras' own callbacks look for one; ours belongs to the program.
         self.stop_training = False  # set by callbacks; Keras defines it in fit only
         self.offset = offset
         self.wide: WidePart | None = None
