@@ -91,8 +91,8 @@ class BlockReader:
         self.source = source
         # With limit_rows the set is read as one unit, or files in another order would change it.
         self.units = [source.files] if source.limit_rows else [(file,) for file in source.files]
-        self.bad_rows = BadRows(max_bad_rows)
         self._max_bad_rows = max_bad_rows
+        self._bad_rows: dict[int, tuple[int, list[str]]] = {}
         self._retain_bytes = retain_bytes
         self._retained: list[list[Block]] | None = None
 
@@ -106,11 +106,13 @@ class BlockReader:
             for unit in range(len(self.units)) if units is None else units:
                 yield from self._retained[unit]
             return
-        bad_rows = BadRows(self._max_bad_rows)
         retained: list[list[Block]] | None = [[] for _ in self.units] if units is None else None
         num_bytes = 0
         for unit in range(len(self.units)) if units is None else units:
             source = dataclasses.replace(self.source, files=self.units[unit])
+            self._bad_rows.pop(unit, None)
+            bad_rows = self.bad_rows
+            count, num_examples = bad_rows.count, len(bad_rows.examples)
             for block in read_blocks(source, bad_rows):
                 block = block._replace(file_index=block.file_index + unit)
                 if retained is not None:
@@ -119,9 +121,18 @@ class BlockReader:
                     if num_bytes > self._retain_bytes:
                         retained = None
                 yield block
+            self._bad_rows[unit] = (bad_rows.count - count, bad_rows.examples[num_examples:])
         if units is None:
-            self.bad_rows = bad_rows
             self._retained = retained
+
+    @property
+    def bad_rows(self) -> BadRows:
+        """The account of the files that were read so far, each file once."""
+        total = BadRows(self._max_bad_rows)
+        for count, examples in self._bad_rows.values():
+            total.count += count
+            total.examples += examples
+        return total
 
     def release(self) -> None:
         """Forget the blocks that were kept."""

@@ -1,0 +1,440 @@
+"""trainer.blocks: finding files, reading them once or again, splitting, packing."""
+
+import itertools
+import os
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer import blocks, csv_files
+from trainer.blocks import (
+    BlockReader,
+    DataPart,
+    Split,
+    find_files,
+    fingerprint_buckets,
+    fingerprints,
+    splits_of,
+)
+from trainer.config import DataConfig, parse_config
+from trainer.errors import UserError
+from trainer.features import FeatureEncoder, read_columns
+from trainer.reader import Source
+from trainer.rows import Budget, store_rows
+
+COLORS = ["red", "green", "", "blue"]
+
+
+def make_config(**sections):
+    values = {
+        "columns": {
+            "x": "numeric",
+            "color": {"kind": "categorical", "min_frequency": 1},
+            "ride": {
+                "kind": "geo",
+                "from_point": ["a", "b"],
+                "to_point": ["c", "d"],
+                "distances": ["haversine"],
+            },
+            "id": "key",
+            "w": "weight",
+        },
+        "label": {"column": "y", "task": "regression"},
+    }
+    return parse_config(values | sections, "test")
+
+
+def make_table(num_rows, seed=0):
+    """Rows as tuples of text, as they stand in a file: x, color, a, b, c, d, id, w, y, unused."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(num_rows):
+        x = "" if i % 7 == 3 else f"{rng.normal():.3f}"
+        places = [f"{v:.2f}" for v in rng.uniform(40, 41, 4)]
+        color = COLORS[rng.integers(4)]
+        rows.append((x, color, *places, f"ride-{seed}-{i}", f"{i % 3}", f"{rng.normal():.3f}", "_"))
+    return rows
+
+
+HEADER = "x,color,a,b,c,d,id,w,y,unused"
+
+
+def write_files(folder, tables):
+    paths = []
+    for number, rows in enumerate(tables):
+        path = folder / f"part-{number}.csv"
+        path.write_text("\n".join([HEADER, *(",".join(row) for row in rows)]) + "\n")
+        paths.append(str(path))
+    return tuple(paths)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of two or three rows instead of thousands."""
+    monkeypatch.setattr(csv_files, "BLOCK_BYTES", 150)
+
+
+def make_reader(config, files, **options):
+    source = Source(files=files, columns=read_columns(config), limit_rows=config.data.limit_rows)
+    return BlockReader(source, **{"max_bad_rows": 0} | options)
+
+
+def ids_of(found):
+    return [row for block in found for row in block.columns["id"].to_pylist()]
+
+
+def places_of(found):
+    return [
+        (block.file_index, int(number)) for block in found for number in block.row_numbers.tolist()
+    ]
+
+
+TABLES = [make_table(9, 1), make_table(4, 2), make_table(11, 3)]
+ALL_IDS = [row[6] for table in TABLES for row in table]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three files of 9, 4 and 11 rows."""
+    return write_files(tmp_path, TABLES)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("retain_bytes", [0, 10**9])
+def test_blocks_are_the_same_in_every_pass(files, retain_bytes):
+    reader = make_reader(make_config(), files, retain_bytes=retain_bytes)
+    first = list(reader.read())
+    assert len(first) > 6
+    assert ids_of(first) == ALL_IDS
+    expected = [(f, r) for f, table in enumerate(TABLES) for r in range(len(table))]
+    assert places_of(first) == expected
+    again = list(reader.read())
+    assert [b.columns for b in again] == [b.columns for b in first]
+    assert places_of(again) == expected
+    # File by file, in another order.
+    by_unit = [list(reader.read([unit])) for unit in (2, 0, 1)]
+    assert ids_of(itertools.chain(*(by_unit[i] for i in (1, 2, 0)))) == ALL_IDS
+    assert places_of(by_unit[0]) == [(2, r) for r in range(11)]
+    assert places_of(reader.read([1, 0])) == [(1, r) for r in range(4)] + [(0, r) for r in range(9)]
+
+
+@pytest.mark.parametrize(("retain_bytes", "num_reads"), [(10**9, 1), (0, 3)])
+def test_files_are_parsed_once_where_blocks_can_be_kept(
+    files, monkeypatch, retain_bytes, num_reads
+):
+    seen = []
+    read_blocks = blocks.read_blocks
+
+    def spy(source, bad_rows):
+        seen.append(source.files)
+        return read_blocks(source, bad_rows)
+
+    monkeypatch.setattr(blocks, "read_blocks", spy)
+    reader = make_reader(make_config(), files, retain_bytes=retain_bytes)
+    for _ in range(2):
+        list(reader.read())
+    list(reader.read([0]))
+    list(reader.read([1, 2]))
+    assert len(seen) == 3 * num_reads
+    reader.release()
+    assert ids_of(reader.read()) == ALL_IDS
+    assert len(seen) == 3 * num_reads + 3
+
+
+def test_a_pass_that_was_given_up_keeps_nothing(files):
+    reader = make_reader(make_config(), files, retain_bytes=10**9)
+    next(reader.read())
+    assert ids_of(reader.read()) == ALL_IDS
+
+
+def test_limited_rows_are_the_first_of_the_whole_set(files):
+    reader = make_reader(make_config(data={"limit_rows": 11}), files)
+    assert reader.units == [files]
+    assert ids_of(reader.read([0])) == ALL_IDS[:11]
+    assert places_of(reader.read())[8:] == [(0, 8), (1, 0), (1, 1)]
+
+
+def damage(path, line):
+    lines = path.read_text().splitlines()
+    lines[line - 1] = lines[line - 1].replace("ride-", "ride,")  # one field too many
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def damaged_files(tmp_path, files):
+    """One bad row in each of the three files, in line 3."""
+    for file in files:
+        damage(tmp_path / os.path.basename(file), 3)
+    return files
+
+
+@pytest.mark.parametrize("retain_bytes", [0, 10**9])
+@pytest.mark.parametrize("file_by_file", [False, True])
+def test_bad_rows_are_counted_once_over_all_files(damaged_files, retain_bytes, file_by_file):
+    reader = make_reader(make_config(), damaged_files, max_bad_rows=3, retain_bytes=retain_bytes)
+    for _ in range(3):
+        if file_by_file:
+            found = [block for unit in range(3) for block in reader.read([unit])]
+        else:
+            found = list(reader.read())
+        bad = {"ride-1-1", "ride-2-1", "ride-3-1"}
+        assert ids_of(found) == [name for name in ALL_IDS if name not in bad]
+        assert reader.bad_rows.count == 3
+        assert [e.rpartition("/")[2].split()[0] for e in reader.bad_rows.examples] == [
+            "part-0.csv:3",
+            "part-1.csv:3",
+            "part-2.csv:3",
+        ]
+
+
+@pytest.mark.parametrize("file_by_file", [False, True])
+def test_the_limit_of_bad_rows_is_that_of_all_files_together(damaged_files, file_by_file):
+    reader = make_reader(make_config(), damaged_files, max_bad_rows=2)
+    with pytest.raises(
+        UserError, match=r"3 bad rows so far, data.max_bad_rows is 2: .*part-0.csv:3"
+    ):
+        for units in [[0], [1], [2]] if file_by_file else [None]:
+            list(reader.read(units))
+
+
+@pytest.mark.parametrize(
+    ("text", "fingerprint"),
+    # Source: the example of FARM_FINGERPRINT in the BigQuery manual, section on hash functions.
+    [
+        ("1footrue", -1541654101129638711),
+        ("2applefalse", 2794438866806483259),
+        ("3true", -4880158226897771312),
+    ],
+)
+def test_split_buckets_are_those_of_bigquery(text, fingerprint):
+    for modulus in (2, 100, 999_983):
+        (bucket,) = fingerprint_buckets(pa.array([text]), modulus)
+        assert bucket == abs(fingerprint) % modulus
+
+
+def test_split_buckets_of_any_string_column_and_of_null():
+    texts = ["b", None, "", "b", "\u00e9"]
+    expected = fingerprint_buckets(pa.array(["b", "", "", "b", "\u00e9"]), 1000).tolist()
+    assert expected[0] == expected[3] != expected[1] == expected[2]
+    for column in (pa.array(texts), pa.array(texts).dictionary_encode()):
+        assert fingerprint_buckets(column, 1000).tolist() == expected
+    assert fingerprint_buckets(pa.array([], pa.string()), 10).tolist() == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 0.5, exclude_max=True), st.floats(0, 0.5), st.sampled_from([2, 10, 100, 999]))
+def test_shares_are_a_partition_of_the_buckets(validation, test, modulus):
+    data = DataConfig(validation_fraction=validation, test_fraction=test, split_modulus=modulus)
+    shares = splits_of(data)
+    if not (validation or test):
+        assert shares == {}
+        return
+    assert list(shares) == [
+        *["train"],
+        *["validation"] * bool(validation),
+        *["test"] * bool(test),
+    ]
+    buckets = [b for share in shares.values() for b in range(share.low, share.high)]
+    assert buckets == list(range(modulus))
+    sizes = {part: share.high - share.low for part, share in shares.items()}
+    assert sizes.get("validation", 0) == round(validation * modulus)
+    assert sizes.get("test", 0) == round(test * modulus)
+
+
+def parts_of(config, reader):
+    shares = splits_of(config.data)
+    return {part: DataPart(reader, config, split) for part, split in shares.items()}
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("split_column", [None, "id", "color"])
+def test_every_row_is_in_one_part_whatever_the_order_of_reading(files, split_column):
+    config = make_config(
+        data={
+            "validation_fraction": 0.3,
+            "test_fraction": 0.2,
+            "split_column": split_column,
+            "split_modulus": 10,
+        }
+    )
+    parts = parts_of(config, make_reader(config, files))
+    found = {name: ids_of(part.blocks()) for name, part in parts.items()}
+    assert sorted(itertools.chain(*found.values())) == sorted(ALL_IDS)
+    for name, part in parts.items():
+        assert sorted(ids_of(part.blocks([2, 0, 1]))) == sorted(found[name])
+    if split_column == "color":
+        colors = {row[6]: row[1] for table in TABLES for row in table}
+        seen = [{colors[i] for i in ids} for ids in found.values()]
+        assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
+    if split_column is None:
+        assert all(found.values())
+
+
+def test_shares_have_about_their_size(tmp_path):
+    files = write_files(tmp_path, [make_table(2000)])
+    config = make_config(data={"validation_fraction": 0.2, "test_fraction": 0.1})
+    parts = parts_of(config, make_reader(config, files))
+    sizes = {name: len(ids_of(part.blocks())) for name, part in parts.items()}
+    assert sum(sizes.values()) == 2000
+    # Standard deviations are 18 and 13 rows.
+    assert abs(sizes["validation"] - 400) < 72
+    assert abs(sizes["test"] - 200) < 54
+
+
+def test_row_numbers_keep_a_split_apart_from_bad_rows(tmp_path):
+    """A row keeps its part when a row before it is found bad: its number in the file counts."""
+    config = make_config(data={"validation_fraction": 0.5})
+    files = write_files(tmp_path, [make_table(40)])
+    part = parts_of(config, make_reader(config, files))["validation"]
+    before = ids_of(part.blocks())
+    damage(tmp_path / "part-0.csv", 3)
+    part = parts_of(config, make_reader(config, files, max_bad_rows=1))["validation"]
+    assert ids_of(part.blocks()) == [name for name in before if name != "ride-0-1"]
+
+
+def numbers_of(column):
+    return np.array([float(row[column] or "nan") for table in TABLES for row in table])
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_statistics_are_those_of_the_rows_of_the_part(files):
+    config = make_config()
+    found = DataPart(make_reader(config, files), config).statistics()
+    x, label, weight = numbers_of(0), numbers_of(8), numbers_of(7)
+    assert found.num_rows == 24
+    assert found.mean_weight == weight.mean()
+    assert found.label.mean == pytest.approx(label.mean(), rel=1e-6)
+    assert found.numbers["x"].missing == np.isnan(x).sum()
+    assert found.numbers["x"].mean == pytest.approx(np.nanmean(x), rel=1e-6)
+    colors = [row[1] for table in TABLES for row in table]
+    assert dict(found.tokens["color"]) == {c: colors.count(c) for c in set(colors) - {""}}
+    # Great circle by the haversine formula, with a mean radius of 6371.0088 km.
+    a, b, c, d = (np.radians(numbers_of(i)) for i in (2, 3, 4, 5))
+    h = np.sin((c - a) / 2) ** 2 + np.cos(a) * np.cos(c) * np.sin((d - b) / 2) ** 2
+    distance = 2 * 6371.0088 * np.arcsin(np.sqrt(h))
+    assert found.numbers["ride.haversine"].mean == pytest.approx(distance.mean(), rel=1e-3)
+    config = make_config(data={"validation_fraction": 0.5})
+    part = parts_of(config, make_reader(config, files))["train"]
+    kept = set(ids_of(part.blocks()))
+    chosen = [row for table in TABLES for row in table if row[6] in kept]
+    assert part.statistics().label.mean == pytest.approx(
+        np.mean([float(row[8]) for row in chosen]), rel=1e-6
+    )
+
+
+def test_rows_weigh_one_without_a_weight_column(files):
+    columns = make_config().model_dump()["columns"]
+    columns.pop("w")
+    config = make_config(columns=columns)
+    part = DataPart(make_reader(config, files), config)
+    (block, *_) = part.blocks()
+    assert part.weight(block).tolist() == [1.0] * block.num_rows
+
+
+def test_a_positive_class_makes_labels_of_zero_and_one(files):
+    config = make_config(label={"column": "unused", "task": "binary", "positive": "_"})
+    part = DataPart(make_reader(config, files), config)
+    (block, *_) = part.blocks()
+    label = part.label(block)
+    assert (label.dtype, label.tolist()) == (np.float32, [1.0] * block.num_rows)
+    config = make_config(
+        label={"column": "color", "task": "binary", "positive": "red"},
+        columns={"x": "numeric", "id": "key"},
+    )
+    part = DataPart(make_reader(config, files, max_bad_rows=24), config)
+    (block, *_) = part.blocks()
+    expected = [float(row[1] == "red") for row in TABLES[0] if row[1]]
+    assert part.label(block).tolist() == expected
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("storage", ["memory", "stream"])
+def test_packed_rows_are_the_encoded_ones_with_label_and_weight(files, storage):
+    config = make_config()
+    part = DataPart(make_reader(config, files), config)
+    encoder = FeatureEncoder(config, part.statistics())
+    store = store_rows(part.packed(encoder), 3, storage, Budget(1, 1, None))
+    rows = np.concatenate(list(store.in_order()))
+    floats = rows.view(np.float32)
+    num_ids, num_numbers = len(encoder.layout.ids), len(encoder.layout.numbers)
+    assert rows.shape == (24, num_ids + num_numbers + 2)
+    np.testing.assert_allclose(floats[:, -2], numbers_of(8), rtol=1e-6)
+    np.testing.assert_array_equal(floats[:, -1], numbers_of(7))
+    raw = {
+        "x": numbers_of(0).astype(np.float32),
+        "color": np.array([row[1] for table in TABLES for row in table], object),
+        **{name: numbers_of(2 + i).astype(np.float32) for i, name in enumerate("abcd")},
+    }
+    encoded = encoder({name: tf.constant(values) for name, values in raw.items()})
+    np.testing.assert_array_equal(rows[:, :num_ids], encoded.ids)
+    np.testing.assert_allclose(floats[:, num_ids:-2], encoded.numbers, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("num_rows", [1, 5, 24, 100])
+def test_sample_is_the_first_rows_as_a_request(files, num_rows):
+    config = make_config()
+    instances, columns = DataPart(make_reader(config, files), config).sample(num_rows)
+    expected = [row for table in TABLES for row in table][:num_rows]
+    assert [i["id"] for i in instances] == [row[6] for row in expected]
+    assert list(instances[0]) == ["x", "color", "a", "b", "c", "d", "id"]
+    assert [i["x"] for i in instances] == [
+        None if not row[0] else pytest.approx(float(row[0])) for row in expected
+    ]
+    assert [i["color"] or "" for i in instances] == [row[1] for row in expected]
+    assert columns["a"].to_pylist() == [i["a"] for i in instances]
+    assert all(isinstance(column, pa.Array) for column in columns.values())
+
+
+def test_sample_skips_blocks_without_rows_of_the_part(files):
+    config = make_config()
+    nothing = Split(None, 0, 0, 10)
+    part = DataPart(make_reader(config, files), config, nothing)
+    instances, _ = part.sample(5)
+    assert instances == []
+
+
+def test_files_are_found_by_pattern_and_part(tmp_path):
+    write_files(tmp_path, [[]] * 3)
+    data = DataConfig(train=(f"{tmp_path}/part-[01].csv",), test=(f"{tmp_path}/part-2.csv",))
+    found = find_files(data, str(tmp_path / "sample"))
+    assert found == {
+        "train": (f"{tmp_path}/part-0.csv", f"{tmp_path}/part-1.csv"),
+        "test": (f"{tmp_path}/part-2.csv",),
+    }
+    prints = fingerprints(found)
+    assert list(prints) == [f"{tmp_path}/part-{i}.csv" for i in range(3)]
+    assert all(text.startswith(f"{len(HEADER) + 1}-") for text in prints.values())
+    assert not (tmp_path / "sample").exists()
+
+
+def test_a_pattern_without_files_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="no file matches"):
+        find_files(DataConfig(train=(f"{tmp_path}/*.csv",)), str(tmp_path))
+
+
+@pytest.mark.parametrize("sample_dir", ["local", "gs://bucket/run/sample"])
+def test_the_embedded_sample_is_written_to_a_local_folder(tmp_path, sample_dir):
+    if sample_dir == "local":
+        sample_dir = str(tmp_path / "run" / "sample")
+    data = DataConfig(
+        train=("sample:train",),
+        validation=("sample:valid",),
+        test=("sample:test",),
+        scratch_dir=str(tmp_path),
+    )
+    found = find_files(data, sample_dir)
+    assert list(found) == ["train", "validation", "test"]
+    for paths in found.values():
+        assert paths
+        assert all(path.startswith(str(tmp_path)) and os.path.isfile(path) for path in paths)
+    assert len(set().union(*found.values())) == sum(map(len, found.values()))
+
+
+def test_an_unknown_sample_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"has sample:train, sample:valid and .* 'sample:trian'"):
+        find_files(DataConfig(train=("sample:trian",)), str(tmp_path))
