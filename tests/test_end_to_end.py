@@ -7,7 +7,6 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from runs import read_metrics, read_report, run_task, start_task
 
 # A config of a user: 300 short lines of data, every basic kind of column, no code.
@@ -183,7 +182,7 @@ def test_diverging_run_names_the_step_and_exports_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("name,age\nn1,2\n", "lacks"),
+        ("name,age\nn1,2\n", "has no column 'city'"),
         ("", "empty"),
         (None, "x.csv"),
     ],

@@ -51,7 +51,7 @@ class MovingAverage(tf.Module):
         for shadow, average in zip(self.shadows, _blend(averages, weights, decay), strict=True):
             shadow.assign(average)
 
-    @tf.function
+    @tf.function(autograph=False)
     def swap(self) -> None:
         """Exchange weights and shadows; a second call takes it back."""
         for shadow, weight in zip(self.shadows, self._weights.items, strict=True):
@@ -60,7 +60,7 @@ class MovingAverage(tf.Module):
             weight.assign(average)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _blend(
     averages: Sequence[tf.Tensor], weights: Sequence[tf.Tensor], decay: tf.Tensor
 ) -> list[tf.Tensor]:

@@ -100,6 +100,6 @@ class DatetimeEncoder(Encoder):
         return tf.where(tf.equal(count_B, MISSING_TIME), count_B, seconds)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _parse_block(bytes_BW: tf.Tensor, pattern: str) -> tf.Tensor:
     return parse_datetime_bytes(bytes_BW, pattern)

@@ -221,8 +221,10 @@ def _signatures(
 
     example_spec = tf.TensorSpec([None], tf.string, name="examples")
     return {
-        "serving_default": tf.function(serving_default, input_signature=[specs]),
-        "serving_examples": tf.function(serving_examples, input_signature=[example_spec]),
+        "serving_default": tf.function(serving_default, input_signature=[specs], autograph=False),
+        "serving_examples": tf.function(
+            serving_examples, input_signature=[example_spec], autograph=False
+        ),
     }
 
 

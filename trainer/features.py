@@ -190,7 +190,7 @@ class _CompiledEncode:
         tensors = {name: tf.convert_to_tensor(values) for name, values in decoded.items()}
         if self._function is None:
             # Rows of features, because a feature is written at once; columns would be scattered.
-            function = tf.function(lambda decoded: self._encoder.encode_as_rows(decoded))
+            function = tf.function(self._encoder.encode_as_rows, autograph=False)
             specs = {name: tf.TensorSpec([None], t.dtype, name) for name, t in tensors.items()}
             self._function = function.get_concrete_function(specs)
         ids, numbers = self._function(tensors)

@@ -16,7 +16,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
-
 _NATIVE_NOTE = re.compile(r"I\d{4} |WARNING: All log messages before absl::InitializeLog\(\)")
 
 

@@ -172,7 +172,7 @@ def _make_entry(config: OptimizerConfig, parameter: Parameter) -> _Entry:
         # A pass over a whole table is worth a compiled kernel: 1.2 -> 0.7 ms a step for 40,000 rows
         # of width 1 and 8,000 of width 8, for 0.1 s of compilation; compiling the small matrices
         # too gained nothing and took 0.4 s (2-core AMD EPYC VM, November 2026).
-        return _Entry(parameter, rule, tf.function(move, jit_compile=True))
+        return _Entry(parameter, rule, tf.function(move, jit_compile=True, autograph=False))
     return _Entry(parameter, rule, move)
 
 

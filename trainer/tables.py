@@ -93,7 +93,7 @@ def merge_rows(gradient: tf.IndexedSlices) -> MergedRows:
 # where TensorFlow's kernel takes 1.75 ms, a sparse matrix product 0.68 and ResourceScatterAdd 1.6
 # (2-core AMD EPYC VM, November 2026); the compilation takes 0.04 s. One after the other also means
 # that two runs add in the same order.
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def merge_dense(ids: tf.Tensor, values: tf.Tensor, num_rows: int | None) -> tf.Tensor:
     """Add up the slices of equal ids into a whole table.
 
