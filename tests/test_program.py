@@ -1,5 +1,7 @@
 """trainer.program: a step against gradients by differences, and many steps against one by one."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -84,6 +86,25 @@ def test_a_step_goes_down_the_gradient_of_the_weighted_mean_loss(task, loss):
         assert not np.array_equal(after[name], value), name
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One compiled program, and its state before the first step."""
+    program = make_program(make_config(model=DROPOUT))
+    return program, program.checkpoint.write(str(tmp_path_factory.mktemp("initial") / "state"))
+
+
+@pytest.fixture
+def fresh(shared):
+    """Gives the program as it was when it was new."""
+    program, initial = shared
+
+    def reset():
+        program.checkpoint.read(initial).assert_consumed()
+        return program
+
+    return reset
+
+
 @pytest.fixture
 def state_of(tmp_path):
     """Everything that a checkpoint holds, as bytes by name."""
@@ -96,46 +117,46 @@ def state_of(tmp_path):
     return read
 
 
-def test_a_checkpoint_holds_weights_slots_averages_and_kept_weights(state_of):
-    program = make_program(make_config())
-    names = list(state_of(program))
+def test_a_checkpoint_holds_weights_slots_averages_and_kept_weights(fresh, state_of):
+    names = list(state_of(fresh()))
     counts = [sum(n.startswith(p) for n in names) for p in ("weights", "optimizer", "ave", "best")]
     # FTRL and AdamW have two slots a weight.
     assert counts == [13, 26, 13, 13]
     assert len(names) == 65
 
 
-def test_many_steps_in_one_call_are_the_steps_one_by_one(state_of):
-    config = make_config(model=DROPOUT)
+@pytest.mark.parametrize("bounds", [range(13), (0, 5, 6, 12)])
+def test_many_steps_in_one_call_are_the_steps_one_by_one(fresh, state_of, bounds):
     rows = make_rows(12 * 8, seed=2).reshape(12, 8, ROWS.width)
-    together, singly, mixed = (make_program(config) for _ in range(3))
-    losses = run(together, rows)
+    program = fresh()
+    losses = run(program, rows)
     assert losses.shape == (12,)
-    assert losses.tolist() == [run(singly, rows[i : i + 1], i)[0] for i in range(12)]
-    pieces = [run(mixed, rows[a:b], a) for a, b in ((0, 5), (5, 6), (6, 12))]
+    together = state_of(program)
+    program = fresh()
+    pieces = [run(program, rows[a:b], a) for a, b in itertools.pairwise(bounds)]
     assert losses.tolist() == np.concatenate(pieces).tolist()
-    assert state_of(together) == state_of(singly) == state_of(mixed)
+    assert state_of(program) == together
 
 
-def test_dropout_and_rates_follow_the_step_number(state_of):
+def test_dropout_and_rates_follow_the_step_number(fresh, state_of):
     """Steps that begin elsewhere are other steps, on the same rows."""
-    config = make_config(model=DROPOUT)
     rows = make_rows(8)[None]
-    here, there, again = (make_program(config) for _ in range(3))
-    losses = [run(program, rows, step)[0] for program, step in ((here, 5), (there, 6), (again, 5))]
-    assert losses[0] == losses[2]
-    assert losses[0] != losses[1]
-    assert state_of(here) == state_of(again)
+    results = []
+    for step in (5, 6, 5):
+        program = fresh()
+        results.append((run(program, rows, step).tolist(), state_of(program)))
+    assert results[0] == results[2]
+    assert results[0][0] != results[1][0]
 
 
-def test_the_seed_decides_dropout():
-    rows = make_rows(8)[None]
-    losses = []
-    for seed in (1, 2):
-        program = make_program(make_config(model=DROPOUT, training={"seed": seed}))
+@pytest.mark.parametrize("seed", [0, 2**31 - 1])
+def test_the_smallest_and_the_largest_seed_train_with_dropout_of_their_own(fresh, seed):
+    rows, losses = make_rows(8)[None], []
+    for program in (fresh(), make_program(make_config(model=DROPOUT, training={"seed": seed}))):
         for weight in program.model.weights:
             weight.assign(tf.ones_like(weight) * 0.1)
         losses.append(run(program, rows)[0])
+    assert np.isfinite(losses).all()
     assert losses[0] != losses[1]
 
 
@@ -145,28 +166,25 @@ def scaled_weights(rows, factor):
     return pack_rows(ids, *(array.astype(np.float32) for array in arrays))
 
 
-def test_weights_count_relative_to_their_mean(state_of):
+def test_weights_count_relative_to_their_mean(fresh, state_of):
     """Weights of twice the size, with a mean of twice the size, are the same training."""
     rows = make_rows(24).reshape(3, 8, ROWS.width)
     doubled = scaled_weights(rows.reshape(24, -1), 2.0).reshape(rows.shape)
-    one, two = make_program(make_config()), make_program(make_config(), mean_weight=2.0)
+    one, two = fresh(), make_program(make_config(model=DROPOUT), mean_weight=2.0)
     assert run(one, rows).tolist() == run(two, doubled).tolist()
     assert state_of(one) == state_of(two)
 
 
-def test_a_row_of_weight_0_does_not_train(state_of):
+def test_a_row_of_weight_0_does_not_train(fresh, state_of):
     rows = make_rows(8)
     other = rows.copy()
     other[3] = make_rows(8, seed=9)[3]
-    for half in (rows, other):
-        half[3, -1] = 0  # the bits of 0.0
-    programs = make_program(make_config()), make_program(make_config())
-    losses = [
-        run(program, half[None]) for program, half in zip(programs, (rows, other), strict=True)
-    ]
-    assert losses[0].tolist() == losses[1].tolist()
-    # The other rows' ids and numbers are the same; only the padding differs.
-    assert state_of(programs[0]) == state_of(programs[1])
+    results = []
+    for batch in (rows, other):
+        batch[3, -1] = 0  # the bits of 0.0
+        program = fresh()
+        results.append((run(program, batch[None]).tolist(), state_of(program)))
+    assert results[0] == results[1]
 
 
 def test_moving_average_follows_the_weights():
@@ -202,8 +220,8 @@ def test_predicted_logits_are_the_models():
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
 
 
-def test_kept_weights_come_back_unchanged():
-    program = make_program(make_config())
+def test_kept_weights_come_back_unchanged(fresh):
+    program = fresh()
     rows = make_rows(24).reshape(3, 8, ROWS.width)
     run(program, rows[:1])
     kept = weights_of(program)
@@ -215,16 +233,18 @@ def test_kept_weights_come_back_unchanged():
         np.testing.assert_array_equal(value, kept[name])
 
 
-def test_a_checkpoint_restores_into_a_new_program(tmp_path, state_of):
-    config = make_config(model=DROPOUT)
+def test_a_checkpoint_restores_into_a_new_program(fresh, tmp_path, state_of):
     rows = make_rows(4 * 8).reshape(4, 8, ROWS.width)
-    whole, first, second = (make_program(config) for _ in range(3))
-    run(whole, rows)
-    run(first, rows[:2])
-    path = first.checkpoint.write(str(tmp_path / "variables"))
-    second.checkpoint.read(path).assert_consumed()
-    run(second, rows[2:], 2)
-    assert state_of(second) == state_of(whole)
+    program = fresh()
+    run(program, rows)
+    whole = state_of(program)
+    program = fresh()
+    run(program, rows[:2])
+    path = program.checkpoint.write(str(tmp_path / "variables"))
+    other = make_program(make_config(model=DROPOUT))
+    other.checkpoint.read(path).assert_consumed()
+    run(other, rows[2:], 2)
+    assert state_of(other) == whole
 
 
 def test_xla_computes_the_same_step():
@@ -240,17 +260,11 @@ def test_xla_computes_the_same_step():
 
 def test_calls_of_many_lengths_are_traced_once():
     """A trace costs a second, and a run has calls of several lengths."""
-    program = make_program(make_config())
+    program = make_program(make_config(optimizer=DESCENT))
     rows = make_rows(6 * 8).reshape(6, 8, ROWS.width)
     for length in (1, 2, 3, 6):
         run(program, rows[:length])
     assert program.train.experimental_get_tracing_count() <= 2
-
-
-@pytest.mark.parametrize("seed", [0, 2**31 - 1])
-def test_the_smallest_and_the_largest_seed_train(seed):
-    program = make_program(make_config(model=DROPOUT, training={"seed": seed}))
-    assert np.isfinite(run(program, make_rows(8)[None])).all()
 
 
 def test_a_seed_that_tensorflow_cannot_hold_is_refused():
