@@ -1,5 +1,6 @@
 """trainer.input: which rows are in which batch, as a function of (seed, step) alone."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -8,10 +9,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainer.errors import UserError
 from trainer.input import (
+    TrainingRows,
     evaluation_batches,
     training_chunks,
-    training_dataset,
     unpack_rows,
 )
 from trainer.rows import MEGABYTE, Budget, RowLayout, pack_rows, store_rows, weights_of
@@ -147,13 +149,24 @@ def test_dataset_is_the_chunks_with_static_batches():
         "call_length": lambda step: {2: 4, 6: 1}.get(step, 0),
         "window_rows": 6,
     }
-    dataset = training_dataset(store, LAYOUT, **options)
-    assert dataset.element_spec == tf.TensorSpec((None, 3, LAYOUT.width), tf.int32)
-    found = [chunk.numpy() for chunk in dataset]
+    rows = TrainingRows(functools.partial(training_chunks, store, **options), LAYOUT, 3)
+    assert rows.dataset.element_spec == tf.TensorSpec((None, 3, LAYOUT.width), tf.int32)
+    found = [chunk.numpy() for chunk in rows]
     expected = list(training_chunks(store, **options))
     assert [len(chunk) for chunk in found] == [4, 1]
     for got, chunk in zip(found, expected, strict=True):
         np.testing.assert_array_equal(got, chunk)
+
+
+def test_what_goes_wrong_while_reading_is_raised_as_it_was():
+    def chunks():
+        yield np.zeros((1, 3, LAYOUT.width), np.int32)
+        raise UserError("rides.csv changed while it was read")
+
+    rows = iter(TrainingRows(chunks, LAYOUT, 3))
+    assert next(rows).shape == (1, 3, LAYOUT.width)
+    with pytest.raises(UserError, match=r"rides\.csv changed"):
+        next(rows)
 
 
 BITS = st.integers(0, 2**32 - 1)

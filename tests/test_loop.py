@@ -15,7 +15,7 @@ from tiny_table import make_config, make_program, make_store, plan_for, training
 
 from trainer import loop
 from trainer.checkpoint import CheckpointFolder
-from trainer.errors import Interrupted, TrainingFailed
+from trainer.errors import Interrupted, TrainingFailed, UserError
 from trainer.evaluation import averaged_weights, evaluate
 from trainer.loop import RunState, StopSignal, TrainingLoop
 
@@ -488,3 +488,26 @@ def test_the_monitored_metric_decides_and_not_another(program, tmp_path):
     values = iter([{"rmse": 1.0, "mae": 5.0}, {"rmse": 2.0, "mae": 4.0}, {"rmse": 3.0, "mae": 4.5}])
     state = Run(program, tmp_path, evaluate_with=lambda: next(values)).go()
     assert (state.best_step, state.best_value) == (5, 1.0)
+
+
+def test_a_monitored_metric_without_a_value_is_refused_at_the_first_evaluation(program, tmp_path):
+    run = Run(program, tmp_path, evaluate_with=scripted([0.5], name="auc"))
+    with pytest.raises(UserError, match=r"training\.monitor rmse is not defined on the validation"):
+        run.go()
+
+
+def test_rows_that_end_before_training_does_are_an_error(program, tmp_path):
+    run = Run(program, tmp_path)
+    run.plan, plan = dataclasses.replace(run.plan, total_steps=4), run.plan
+    rows = list(training_rows(run.config, STORE, run.plan))
+    with StopSignal() as stop, pytest.raises(RuntimeError, match="the rows ended at step 4"):
+        TrainingLoop(
+            program,
+            plan,
+            run.config.training,
+            state=run.state,
+            evaluate=None,
+            checkpoints=run.folder,
+            callbacks=keras.callbacks.CallbackList([], model=program.model),
+            stop=stop,
+        ).run(rows)

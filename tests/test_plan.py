@@ -141,8 +141,8 @@ def test_auto_batch_size_follows_the_number_of_rows(num_rows, batch_size):
         (1000, 10, {"steps": 100}, 4),
         # 102,400 rows are 100 steps of 1024: 64 steps come first.
         (102_400, 1024, {"steps": 100}, 64),
-        # 200 validation batches are evaluated after 100 training batches, at the least.
-        (1_024_000, 200 * 1024, {"steps": 1000}, 100),
+        # 200 validation batches are evaluated after 200 training batches, at the least.
+        (1_024_000, 200 * 1024, {"steps": 1000}, 200),
         # but an epoch is never waited past
         (20_480, 200 * 1024, {"steps": 1000}, 20),
         # At most 1,000 evaluations.

@@ -97,7 +97,6 @@ def test_the_same_config_and_files_are_the_same_run(job_dir):
 @pytest.mark.parametrize(
     "sections",
     [
-        {"data": {"storage": "stream", "memory_budget_mb": 1, "disk_budget_mb": 2}},
         {"data": {"scratch_dir": "/elsewhere"}},
         {"training": {"checkpoint_steps": 5, "checkpoint_seconds": 1, "keep_checkpoints": 9}},
         {"training": {"resume": "restart"}},

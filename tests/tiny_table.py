@@ -1,10 +1,12 @@
 """A table of five ids and three numbers, small enough to compute its model again in numpy."""
 
+import functools
+
 import numpy as np
 
 from trainer.config import parse_config
 from trainer.features import FeatureLayout, IdFeature, NumberFeature
-from trainer.input import training_dataset
+from trainer.input import TrainingRows, training_chunks
 from trainer.network import WideAndDeep
 from trainer.objective import Objective
 from trainer.plan import make_plan
@@ -107,12 +109,13 @@ def plan_for(config, store, num_validation_rows=0):
 
 def training_rows(config, store, plan, first_step=0):
     """The calls of a run from a step on."""
-    return training_dataset(
+    chunks = functools.partial(
+        training_chunks,
         store,
-        ROWS,
         batch_size=plan.batch_size,
         seed=config.training.seed,
         first_step=first_step,
         call_length=plan.call_length,
         window_rows=64,
     )
+    return TrainingRows(chunks, ROWS, plan.batch_size)

@@ -57,9 +57,12 @@ class CheckpointFolder:
         steps = self.steps()
         # Later ones are damaged, since the run went on from before them; counted as the newest,
         # they would push this one out.
-        later = [s for s in steps if s > step]
-        for old in [*[s for s in steps if s <= step][: -self._keep], *later]:
-            storage.remove(self._path(old))
+        kept = [s for s in steps if s <= step][-self._keep :]
+        for name in storage.list_dir(self.directory):
+            # Of later steps, too old, or left half-written by a kill.
+            match = _STEP_DIR.match(name.rstrip("/"))
+            if match and int(match[1]) not in kept:
+                storage.remove(self._path(int(match[1])))
 
     def restore_latest(self, variables: tf.train.Checkpoint) -> dict[str, Any] | None:
         """Restore the newest intact checkpoint; its state, or None where there is none."""

@@ -96,29 +96,33 @@ def training_chunks(
         step += num_steps
 
 
-def training_dataset(
-    store: RowStore,
-    layout: RowLayout,
-    *,
-    batch_size: int,
-    seed: int,
-    first_step: int,
-    call_length: Callable[[int], int],
-    window_rows: int,
-) -> tf.data.Dataset:
-    """`training_chunks` as a tf.data.Dataset that is read ahead by two calls."""
-    dataset = tf.data.Dataset.from_generator(
-        lambda: training_chunks(
-            store,
-            batch_size=batch_size,
-            seed=seed,
-            first_step=first_step,
-            call_length=call_length,
-            window_rows=window_rows,
-        ),
-        output_signature=tf.TensorSpec((None, batch_size, layout.width), tf.int32),
-    )
-    return dataset.prefetch(2)
+class TrainingRows:
+    """`training_chunks` through a tf.data.Dataset that reads ahead by two calls.
+
+    What goes wrong while reading is raised as it was, not as the text that tf.data makes of it.
+    """
+
+    def __init__(
+        self, chunks: Callable[[], Iterator[np.ndarray]], layout: RowLayout, batch_size: int
+    ):
+        """Take the chunks, (n, batch_size, W) int32 each."""
+        self._error: Exception | None = None
+        self.dataset = tf.data.Dataset.from_generator(
+            lambda: self._guard(chunks()),
+            output_signature=tf.TensorSpec((None, batch_size, layout.width), tf.int32),
+        ).prefetch(2)
+
+    def __iter__(self) -> Iterator[tf.Tensor]:
+        """The chunks, as tensors."""
+        yield from self.dataset
+        if self._error is not None:
+            raise self._error
+
+    def _guard(self, chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        try:
+            yield from chunks
+        except Exception as error:  # noqa: BLE001 - raised again by __iter__, in the main thread
+            self._error = error
 
 
 def evaluation_batches(

@@ -15,7 +15,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from trainer.checkpoint import CheckpointFolder
 from trainer.config import TrainingConfig
-from trainer.errors import Interrupted, TrainingFailed
+from trainer.errors import Interrupted, TrainingFailed, UserError
 from trainer.evaluation import averaged_weights
 from trainer.plan import Plan
 from trainer.program import Program
@@ -126,11 +126,11 @@ class TrainingLoop:
         self._checkpoints, self._callbacks, self._stop = checkpoints, callbacks, stop
         self._saved_at = time.monotonic()
 
-    def run(self, dataset: tf.data.Dataset) -> None:
+    def run(self, rows_of_calls: Iterable[tf.Tensor]) -> None:
         """Train from the state's step to the end.
 
         Args:
-            dataset: packed rows of each call, (S, B, W), from the state's step on.
+            rows_of_calls: packed rows of each call, (S, B, W), from the state's step on.
 
         Raises:
             TrainingFailed: a loss is not finite; names the step.
@@ -140,12 +140,15 @@ class TrainingLoop:
         self._stop.deferred = True
         self._callbacks.on_train_begin()
         clock = time.monotonic()
-        for rows in () if state.finished else dataset:
+        for rows in () if state.finished else rows_of_calls:
             self._call(rows)
             state.seconds += time.monotonic() - clock
             if self._ends_after_call():
                 break
             clock = time.monotonic()
+        else:
+            if not state.finished:
+                raise RuntimeError(f"the rows ended at step {state.step}, before training did")
         self._callbacks.on_train_end()
         self._stop.deferred = False
         if self._stop.requested:
@@ -208,6 +211,7 @@ class TrainingLoop:
         with averaged_weights(self._program):
             if self._evaluate is not None:
                 record |= {f"val_{name}": value for name, value in self._evaluate().items()}
+                self._check_monitored(record)
             self._keep_weights(record)
         state.history.append(record)
         # Not with "epoch", which Keras' ModelCheckpoint adds by itself to what it formats.
@@ -215,6 +219,14 @@ class TrainingLoop:
         self._callbacks.on_epoch_end(len(state.history) - 1, logs)
         if self._program.model.stop_training:
             state.finished = state.finished or "callback"
+
+    def _check_monitored(self, record: dict[str, Any]) -> None:
+        monitor = self._program.objective.monitor
+        if f"val_{monitor}" not in record and not self._state.history:
+            raise UserError(
+                f"training.monitor {monitor} is not defined on the validation rows, which have one "
+                "class or one value only; choose another metric or another validation set"
+            )
 
     def _keep_weights(self, record: dict[str, Any]) -> None:
         """Copy the evaluated weights where they are the ones to export; count the patience."""

@@ -9,6 +9,7 @@ Read `train_and_evaluate` first; every step is a call into the module that owns 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from trainer.errors import UserError
 from trainer.evaluation import averaged_weights, evaluate
 from trainer.export import ExportReport, export_model
 from trainer.features import FeatureEncoder, read_columns, read_vocabularies
-from trainer.input import training_dataset
+from trainer.input import TrainingRows, training_chunks
 from trainer.loop import RunState, StopSignal, TrainingLoop
 from trainer.network import WideAndDeep
 from trainer.objective import Objective
@@ -331,15 +332,14 @@ def _validation(
     return lambda: evaluate(program, store, config.evaluation.eval_rows)
 
 
-def _training_rows(
-    config: Config, datasets: Datasets, plan: Plan, first_step: int
-) -> tf.data.Dataset:
-    return training_dataset(
+def _training_rows(config: Config, datasets: Datasets, plan: Plan, first_step: int) -> TrainingRows:
+    chunks = functools.partial(
+        training_chunks,
         datasets.stores["train"],
-        datasets.layout,
         batch_size=plan.batch_size,
         seed=config.training.seed,
         first_step=first_step,
         call_length=plan.call_length,
         window_rows=config.data.shuffle_rows,
     )
+    return TrainingRows(chunks, datasets.layout, plan.batch_size)

@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from trainer.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 MEGABYTE = 1 << 20
@@ -259,6 +261,16 @@ class _RowWriter:
         self._bytes += rows.nbytes
         if self._streams:
             return
+        try:
+            self._keep(rows)
+        except OSError as error:
+            raise UserError(
+                f"data.scratch_dir: {self._bytes / MEGABYTE:.0f} MB of encoded rows do not go to "
+                f"{self._budget.scratch_dir or tempfile.gettempdir()}: {error.strerror}; make "
+                "room, name another folder, or set data.storage to stream"
+            ) from error
+
+    def _keep(self, rows: np.ndarray) -> None:
         if self._file is None:
             self._blocks.append(rows)
             if self._storage == "disk" or (
