@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.metrics import log_loss, mean_squared_error
-from tiny_table import make_config, make_program, make_rows, make_store
+from tiny_table import cut, make_config, make_program, make_rows, make_store
 
 from trainer import evaluation
 from trainer.evaluation import averaged_weights, evaluate, predict
-from trainer.rows import ArrayStore
+from trainer.rows import BlockStore
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_predictions_are_of_each_row_once_in_file_order(program, monkeypatch, nu
 
 
 def test_a_set_without_rows_has_no_prediction(program):
-    store = ArrayStore(make_rows(0), [], "memory")
+    store = BlockStore(cut(make_rows(0), []), [], "memory")
     found = predict(program, store)
     assert [part.shape for part in found] == [(0,), (0, 1), (0,)]
     assert evaluate(program, store) == {"num_rows": 0, "sum_weight": 0}

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_table import cut
 
 from trainer.rows import (
     MEGABYTE,
-    ArrayStore,
+    BlockStore,
     Budget,
     RowLayout,
     StreamStore,
@@ -175,7 +176,7 @@ def test_scratch_file_is_gone_when_reading_fails(tmp_path):
 def test_labels_and_weights_of_a_store(tmp_path):
     label, weight = np.arange(5, dtype=np.float32), np.linspace(0, 1, 5, dtype=np.float32)
     rows = pack_rows(np.zeros((5, 2), np.int32), np.zeros((5, 1), np.float32), label, weight)
-    store = ArrayStore(rows, [2, 3], "memory")
+    store = BlockStore(cut(rows, [2, 3]), [2, 3], "memory")
     got_label, got_weight = labels_and_weights(store)
     assert got_label.tolist() == label.tolist()
     assert got_weight.tolist() == weight.tolist()
@@ -187,7 +188,7 @@ def reverse(index, size):
 
 def test_windows_merge_blocks_in_the_permuted_order():
     rows = np.arange(10, dtype=np.int32)[:, None]
-    store = ArrayStore(rows, [2, 3, 4, 1], "memory")
+    store = BlockStore(cut(rows, [2, 3, 4, 1]), [2, 3, 4, 1], "memory")
     # Blocks last to first are 1, 4, 3, 2 rows long: windows of at least 5 are 9 | 5..8, then
     # 2..4 | 0..1, each read backwards.
     windows = list(store.windows(reverse, 5, 0))
@@ -216,7 +217,9 @@ def test_an_epoch_has_every_row_once_and_can_be_entered_anywhere(
 ):
     read, rows = make_files(*files, width=1)
     lengths = [n for blocks in files for n in blocks]
-    store = StreamStore(read, files) if is_stream else ArrayStore(rows, lengths, "memory")
+    store = (
+        StreamStore(read, files) if is_stream else BlockStore(cut(rows, lengths), lengths, "memory")
+    )
 
     def permute(index, size):
         return np.random.default_rng([seed, index + 1]).permutation(size)

@@ -11,7 +11,7 @@ from trainer.network import WideAndDeep
 from trainer.objective import Objective
 from trainer.plan import make_plan
 from trainer.program import Program
-from trainer.rows import ArrayStore, RowLayout, pack_rows
+from trainer.rows import BlockStore, RowLayout, pack_rows
 from trainer.statistics import StatisticsBuilder
 from trainer.strategy import make_strategy
 
@@ -63,10 +63,15 @@ def make_rows(num_rows, seed=0, task="regression"):
     return pack_rows(ids, numbers, label.astype(np.float32), weight.astype(np.float32))
 
 
+def cut(rows, lengths):
+    """Rows in blocks of these lengths."""
+    return np.split(rows, np.cumsum(lengths)[:-1]) if lengths else []
+
+
 def make_store(num_rows, seed=0, task="regression"):
     """Such rows in memory, in blocks of 16."""
     blocks = [min(16, num_rows - start) for start in range(0, num_rows, 16)]
-    return ArrayStore(make_rows(num_rows, seed, task), blocks, "memory")
+    return BlockStore(cut(make_rows(num_rows, seed, task), blocks), blocks, "memory")
 
 
 def statistics_of(label, weight=None):

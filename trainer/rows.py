@@ -1,17 +1,18 @@
 """Encoded rows and where they stay between epochs: in memory, in one scratch file, or nowhere.
 
 A row is packed into one line of int32: F ids, N numbers, label, weight, the floats bit for bit.
-So a batch is one gather of lines, crosses into TensorFlow as one tensor, and a scratch file is one
-memory-mapped array. May import numpy only.
+So a batch is one gather of lines, crosses into TensorFlow as one tensor, and a scratch file needs
+no format. May import numpy only.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -102,42 +103,35 @@ class RowStore(Protocol):
         ...
 
 
-class ArrayStore:
-    """Rows in one array, in memory or memory-mapped."""
+class BlockStore:
+    """Rows in blocks that can be read in any order: in memory, or in one scratch file."""
 
     def __init__(
-        self, rows: np.ndarray, block_rows: Sequence[int], kind: Literal["memory", "disk"]
+        self,
+        blocks: Sequence[np.ndarray],
+        block_rows: Sequence[int],
+        kind: Literal["memory", "disk"],
     ):
-        """Take (R, W) int32 rows that came in blocks of `block_rows` rows."""
+        """Take (R, W) int32 blocks of `block_rows` rows."""
         self.kind: Literal["memory", "disk"] = kind
-        self.num_rows = len(rows)
-        self._rows = rows
-        self._ends = np.cumsum(block_rows, dtype=np.int64)
+        self.num_rows = sum(block_rows)
+        self._blocks = blocks
+        self._block_rows = np.array(block_rows, np.int64)
 
     def in_order(self) -> Iterator[np.ndarray]:
         """See `RowStore`."""
-        start = 0
-        for end in self._ends:
-            yield self._rows[start:end]
-            start = int(end)
+        return (self._blocks[i] for i in range(len(self._blocks)))
 
     def windows(
         self, permute: Callable[[int, int], np.ndarray], window_rows: int, skip_rows: int
     ) -> Iterator[Window]:
-        """See `RowStore`."""
-        starts = np.concatenate([[0], self._ends[:-1]])
-        blocks = permute(-1, len(self._ends))
-        lengths = (self._ends - starts)[blocks]
-        for number, (first, last) in enumerate(_window_bounds(lengths, window_rows)):
-            size = int(lengths[first:last].sum())
-            if skip_rows >= size:
-                skip_rows -= size
-                continue
-            index = np.concatenate(
-                [np.arange(starts[b], self._ends[b]) for b in blocks[first:last]]
-            )
-            yield Window(self._rows, index[permute(number, size)][skip_rows:])
-            skip_rows = 0
+        """See `RowStore`. Skipped windows are not read."""
+        order = permute(-1, len(self._blocks))
+
+        def read(first: int, last: int) -> list[np.ndarray]:
+            return [self._blocks[int(i)] for i in order[first:last]]
+
+        return _merged_windows(self._block_rows[order], read, permute, window_rows, skip_rows)
 
 
 class StreamStore:
@@ -171,15 +165,40 @@ class StreamStore:
         files = permute(-1, len(self._file_blocks))
         lengths = np.array([n for f in files for n in self._file_blocks[f]], np.int64)
         blocks = self._read([int(f) for f in files])
-        for number, (first, last) in enumerate(_window_bounds(lengths, window_rows)):
-            size = int(lengths[first:last].sum())
-            pieces = [next(blocks) for _ in range(first, last)]
-            if skip_rows >= size:
-                skip_rows -= size
-                continue
-            source = np.concatenate(pieces)
-            yield Window(source, permute(number, size)[skip_rows:])
-            skip_rows = 0
+        done = 0
+
+        def read(first: int, last: int) -> list[np.ndarray]:
+            nonlocal done
+            pieces = list(itertools.islice(blocks, first - done, last - done))
+            done = last
+            return pieces
+
+        return _merged_windows(lengths, read, permute, window_rows, skip_rows)
+
+
+def _merged_windows(
+    lengths: np.ndarray,
+    read: Callable[[int, int], list[np.ndarray]],
+    permute: Callable[[int, int], np.ndarray],
+    window_rows: int,
+    skip_rows: int,
+) -> Iterator[Window]:
+    """The windows of an epoch whose blocks have `lengths` rows, in this order.
+
+    Args:
+        lengths: rows of each block.
+        read: `read(first, last)` gives the blocks of that range; ranges increase.
+        permute: see `RowStore.windows`, as the others.
+        window_rows: rows of a window, at least.
+        skip_rows: rows of the epoch that were seen already.
+    """
+    for number, (first, last) in enumerate(_window_bounds(lengths, window_rows)):
+        size = int(lengths[first:last].sum())
+        if skip_rows >= size:
+            skip_rows -= size
+            continue
+        yield Window(np.concatenate(read(first, last)), permute(number, size)[skip_rows:])
+        skip_rows = 0
 
 
 def _window_bounds(lengths: np.ndarray, window_rows: int) -> Iterator[tuple[int, int]]:
@@ -237,11 +256,11 @@ def store_rows(
         for rows in read([file]):
             file_blocks[-1].append(len(rows))
             writer.append(rows)
-    array = writer.finish()
-    if array is None:
-        return StreamStore(read, file_blocks)
     lengths = [n for blocks in file_blocks for n in blocks]
-    return ArrayStore(array, lengths, "disk" if isinstance(array, np.memmap) else "memory")
+    blocks = writer.finish(lengths)
+    if blocks is None:
+        return StreamStore(read, file_blocks)
+    return BlockStore(blocks, lengths, "disk" if isinstance(blocks, _FileBlocks) else "memory")
 
 
 class _RowWriter:
@@ -251,7 +270,7 @@ class _RowWriter:
         self._storage = storage
         self._budget = budget
         self._blocks: list[np.ndarray] = []
-        self._file: tempfile._TemporaryFileWrapper[bytes] | None = None
+        self._file: BinaryIO | None = None
         self._bytes = 0
         self._width = 0
         self._streams = storage == "stream"
@@ -284,30 +303,38 @@ class _RowWriter:
             self._file, self._streams = None, True
 
     def _move_to_disk(self) -> None:
-        self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - lives as long as its array
-            prefix="trainer-rows-", dir=self._budget.scratch_dir
-        )
+        # Unnamed: nothing is left behind, not even after a kill.
+        self._file = tempfile.TemporaryFile(dir=self._budget.scratch_dir)  # noqa: SIM115
         for block in self._blocks:
             block.tofile(self._file)
         self._blocks.clear()
 
-    def finish(self) -> np.ndarray | None:
-        """All rows as one array; None where they must be streamed."""
+    def finish(self, lengths: Sequence[int]) -> Sequence[np.ndarray] | None:
+        """The blocks, of `lengths` rows; None where they must be streamed."""
         if self._streams:
             return None
-        if self._file is not None and self._bytes:  # An empty file cannot be mapped.
-            self._budget.disk_bytes -= self._bytes
-            self._file.flush()
-            shape = (self._bytes // (4 * self._width), self._width)
-            array = np.memmap(Path(self._file.name), np.int32, mode="r", shape=shape)
-            # The mapping keeps the data; unlinking now leaves nothing behind after a kill.
-            self._file.close()
-            return array
-        self._budget.memory_bytes -= self._bytes
-        rows = np.empty((self._bytes // (4 * max(self._width, 1)), self._width), np.int32)
-        end = len(rows)
-        while self._blocks:  # Each block is freed once copied: the peak is one copy, not two.
-            block = self._blocks.pop()
-            rows[end - len(block) : end] = block
-            end -= len(block)
-        return rows
+        if self._file is None:
+            self._budget.memory_bytes -= self._bytes
+            return self._blocks
+        self._budget.disk_bytes -= self._bytes
+        self._file.flush()
+        return _FileBlocks(self._file, lengths, self._width)
+
+
+class _FileBlocks(Sequence[np.ndarray]):
+    """Blocks of an open scratch file, read when asked for.
+
+    Not memory-mapped: pages that were touched would count as this process's memory.
+    """
+
+    def __init__(self, file: BinaryIO, lengths: Sequence[int], width: int):
+        self._file, self._width = file, width
+        self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]) * 4 * width
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __getitem__(self, index: Any) -> Any:
+        start, end = int(self._starts[index]), int(self._starts[index + 1])
+        data = os.pread(self._file.fileno(), end - start, start)
+        return np.frombuffer(data, np.int32).reshape(-1, self._width)
