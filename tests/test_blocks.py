@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from trainer import blocks, csv_files
@@ -56,7 +56,9 @@ def make_table(num_rows, seed=0):
         x = "" if i % 7 == 3 else f"{rng.normal():.3f}"
         places = [f"{v:.2f}" for v in rng.uniform(40, 41, 4)]
         color = COLORS[rng.integers(4)]
-        rows.append((x, color, *places, f"ride-{seed}-{i}", f"{i % 3}", f"{rng.normal():.3f}", "_"))
+        rows.append(
+            (x, color, *places, f"ride-{seed}-{i}", f"{1 + i % 3}", f"{rng.normal():.3f}", "_")
+        )
     return rows
 
 
@@ -228,6 +230,7 @@ def test_split_buckets_of_any_string_column_and_of_null():
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0, 0.5, exclude_max=True), st.floats(0, 0.5), st.sampled_from([2, 10, 100, 999]))
 def test_shares_are_a_partition_of_the_buckets(validation, test, modulus):
+    assume(all(not share or round(share * modulus) for share in (validation, test)))
     data = DataConfig(validation_fraction=validation, test_fraction=test, split_modulus=modulus)
     shares = splits_of(data)
     if not (validation or test):
@@ -324,6 +327,14 @@ def test_statistics_are_those_of_the_rows_of_the_part(files):
     assert part.statistics().label.mean == pytest.approx(
         np.mean([float(row[8]) for row in chosen]), rel=1e-6
     )
+
+
+def test_rows_of_weight_0_are_left_out(tmp_path):
+    table = [[*row[:7], str(i % 2), *row[8:]] for i, row in enumerate(make_table(8))]
+    config = make_config()
+    part = DataPart(make_reader(config, write_files(tmp_path, [table])), config)
+    assert places_of(part.blocks()) == [(0, 1), (0, 3), (0, 5), (0, 7)]
+    assert part.statistics().num_rows == 4
 
 
 def test_rows_weigh_one_without_a_weight_column(files):

@@ -136,3 +136,21 @@ def test_findings_are_described_with_the_names_of_the_config():
         Config.model_validate(BASE | {"trainig": {}})
 
     assert describe(caught.value) == "trainig: unknown key; did you mean 'training'?"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"delimiter": '"'}, "data.delimiter must be one ASCII character, no quote"),
+        ({"delimiter": "\n"}, "data.delimiter must be one ASCII character"),
+        ({"delimiter": "\u00a7"}, "data.delimiter must be one ASCII character"),
+        (
+            {"test_fraction": 0.004},
+            "data.test_fraction 0.004 of 100 buckets is none; raise data.split_modulus",
+        ),
+    ],
+)
+def test_data_that_no_row_could_come_from(data, message):
+    values = {"columns": {"x": "numeric"}, "label": {"column": "y", "task": "binary"}}
+    with pytest.raises(UserError, match=message):
+        parse_config(values | {"data": data}, "c.yaml")

@@ -286,3 +286,9 @@ def test_a_deep_part_without_features_is_refused():
     layout = FeatureLayout((IdFeature("color", 5, wide=True, embedding_dim=0),), ())
     with pytest.raises(UserError, match=r"no column is in the deep part.*model.towers: wide"):
         build(layout)
+
+
+def test_a_wide_part_without_features_is_refused():
+    layout = FeatureLayout((IdFeature("color", 5, wide=False, embedding_dim=2),), ())
+    with pytest.raises(UserError, match=r"no column is in the wide part.*model.towers: deep"):
+        build(layout)

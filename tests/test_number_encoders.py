@@ -203,3 +203,9 @@ def test_a_constant_bucketized_column_is_warned_of(caplog):
 
     assert "x has one bucket: its training values are all alike" in caplog.text
     assert encoder.describe() == ["x: 2 ids (missing and 1 buckets); wide, embedding 2"]
+
+
+@pytest.mark.parametrize("towers", [("wide",), ()])
+def test_a_number_outside_the_deep_part_has_no_piecewise_bins(towers):
+    encoder = _encoder(NORMAL, towers=towers)
+    assert encoder.number_features == [NumberFeature("x", "wide" in towers, False, ())]

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from trainer import observers, storage
+from trainer.errors import UserError
 from trainer.observers import Console, JsonLines, Scalars, Tuning
 from trainer.plan import Plan
 from trainer.tuning import MetricReporter
@@ -178,3 +179,24 @@ def test_tuning_reports_the_history_and_then_every_record(tmp_path):
         (50, 1 / 3),
         (100, 0.25),
     ]
+
+
+def test_scalars_outside_of_float32_are_cut(tmp_path):
+    history = []
+    play(Scalars(str(tmp_path), history), history, [record(50, val_rmse=1e39, val_mae=-1e39)])
+
+    events = [
+        value
+        for file in (tmp_path / "validation").iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+    ]
+    values = {value.tag: float(tf.make_ndarray(value.tensor)) for value in events}
+    assert values == {"rmse": tf.float32.max, "mae": tf.float32.min}
+
+
+def test_log_folder_that_cannot_be_written_is_a_user_error(tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    history = []
+    with pytest.raises(UserError, match=r"to .*logs/train: .*logs is not a directory; name anot"):
+        play(Scalars(str(tmp_path / "logs"), history), history)

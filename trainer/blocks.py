@@ -203,12 +203,14 @@ class DataPart:
         self._split = split
 
     def blocks(self, units: Sequence[int] | None = None) -> Iterator[Block]:
-        """Blocks of this part; a block may be empty."""
+        """Blocks of this part, without rows of weight 0; a block may be empty."""
         for block in self.reader.read(units):
-            if self._split is None:
+            kept = np.ones(block.num_rows, bool) if self._split is None else self._split.mask(block)
+            kept &= self.weight(block) > 0
+            if kept.all():
                 yield block
                 continue
-            rows = pa.array(np.flatnonzero(self._split.mask(block)))
+            rows = pa.array(np.flatnonzero(kept))
             yield Block(
                 block.file_index,
                 block.row_numbers[rows.to_numpy()],

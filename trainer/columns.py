@@ -274,7 +274,7 @@ class Geo(ColumnBase):
 
 
 class Weight(ColumnBase):
-    """The weight of a row in losses and metrics; 0 or more."""
+    """The weight of a row in losses and metrics; 0 or more, and 0 leaves the row out."""
 
     kind: Literal["weight"] = "weight"
 

@@ -99,12 +99,23 @@ class DataConfig(_Section):
     )
 
     @model_validator(mode="after")
-    def _check_split(self) -> DataConfig:
+    def _check_rows(self) -> DataConfig:
         if not self.train:
             raise ValueError("data.train names no file")
         for part in ("validation", "test"):
             if getattr(self, part) and getattr(self, f"{part}_fraction"):
                 raise ValueError(f"give data.{part} or data.{part}_fraction, not both")
+            fraction = getattr(self, f"{part}_fraction")
+            if fraction and not round(fraction * self.split_modulus):
+                raise ValueError(
+                    f"data.{part}_fraction {fraction:g} of {self.split_modulus} buckets is none; "
+                    "raise data.split_modulus"
+                )
+        if not self.delimiter.isascii() or self.delimiter in '"\r\n':
+            raise ValueError(
+                "data.delimiter must be one ASCII character, no quote and no line break; received "
+                f"{self.delimiter!r}"
+            )
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("data.validation_fraction + data.test_fraction must stay below 1")
         return self

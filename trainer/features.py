@@ -91,7 +91,9 @@ class FeatureEncoder(tf.Module):
         """
         super().__init__()
         if not statistics.num_rows:
-            raise UserError("the training data has no usable row; a feature needs some")
+            raise UserError(
+                "the training data has no usable row, or all have weight 0; a feature needs some"
+            )
         encoders = [
             build_encoder(
                 name,

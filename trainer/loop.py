@@ -42,6 +42,7 @@ class RunState:
         seconds: spent in training, over all starts.
         loss_sum, loss_steps: of the steps since the last evaluation.
         best_step, best_value: of the best evaluation; None before the first.
+        kept_step: of the weights that are exported; 0 before the first evaluation.
         evaluations_since_best: against the patience.
         finished: why training ended; '' while it goes on.
         history: one record for each evaluation.
@@ -52,6 +53,7 @@ class RunState:
     loss_sum: float = 0.0
     loss_steps: int = 0
     best_step: int | None = None
+    kept_step: int = 0
     best_value: float | None = None
     evaluations_since_best: int = 0
     finished: str = ""
@@ -239,6 +241,7 @@ class TrainingLoop:
             state.evaluations_since_best += 1
         if better or self._config.keep_weights == "last" or state.best_step is None:
             self._program.best.capture()
+            state.kept_step = state.step
         patience = self._config.patience
         if self._evaluate is not None and patience and state.evaluations_since_best >= patience:
             state.finished = state.finished or "patience"

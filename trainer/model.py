@@ -138,7 +138,7 @@ def train_and_evaluate(
             checkpoints=checkpoints,
             callbacks=keras.callbacks.CallbackList([*own, *callbacks], model=program.model),
             stop=stop,
-        ).run(_training_rows(config, datasets, plan, state.step))
+        ).run(training_rows(config, datasets, plan, state.step))
         program.best.restore()
         trained = time.monotonic()
 
@@ -156,6 +156,7 @@ def train_and_evaluate(
             stores=datasets.stores,
             program=program,
             state=state,
+            batch_size=plan.batch_size,
             results=results,
             baselines=baselines,
             exported=exported,
@@ -175,7 +176,7 @@ def build_datasets(config: Config, files: dict[Part, tuple[str, ...]]) -> Datase
     """Read each part of the data, learn the statistics, and encode every row once."""
     parts = _read_parts(config, files)
     if config.data.statistics_path:
-        statistics = TableStatistics.from_json(storage.read_text(config.data.statistics_path))
+        statistics = _read_statistics(config.data.statistics_path)
     else:
         statistics = parts["train"].statistics()
     encoder = FeatureEncoder(
@@ -189,7 +190,7 @@ def build_datasets(config: Config, files: dict[Part, tuple[str, ...]]) -> Datase
         num_units = len(part.reader.units)
         stores[name] = store_rows(part.packed(encoder), num_units, config.data.storage, budget)
         if not stores[name].num_rows:
-            raise UserError(f"the {name} data has no usable row")
+            raise UserError(f"the {name} data has no usable row, or all have weight 0")
     for part in parts.values():
         part.reader.release()
     report.log_data(stores, parts)
@@ -200,26 +201,32 @@ def build_datasets(config: Config, files: dict[Part, tuple[str, ...]]) -> Datase
 def build_program(config: Config, datasets: Datasets, objective: Objective, plan: Plan) -> Program:
     """The Keras model under its strategy, and its compiled steps."""
     strategy = make_strategy()
-    with strategy.scope():
-        network = WideAndDeep(
-            datasets.encoder.layout,
-            config.model,
+    try:
+        with strategy.scope():
+            network = WideAndDeep(
+                datasets.encoder.layout,
+                config.model,
+                batch_size=plan.batch_size,
+                num_outputs=objective.num_outputs,
+                offset=objective.offset,
+                seed=config.training.seed,
+                precision=config.training.precision,
+            )
+        return Program(
+            strategy,
+            network,
+            objective,
+            config,
+            layout=datasets.layout,
             batch_size=plan.batch_size,
-            num_outputs=objective.num_outputs,
-            offset=objective.offset,
-            seed=config.training.seed,
-            precision=config.training.precision,
+            total_steps=plan.total_steps,
+            mean_weight=datasets.statistics.mean_weight,
         )
-    return Program(
-        strategy,
-        network,
-        objective,
-        config,
-        layout=datasets.layout,
-        batch_size=plan.batch_size,
-        total_steps=plan.total_steps,
-        mean_weight=datasets.statistics.mean_weight,
-    )
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            "the model does not fit into memory; lower model.hidden_units, the bins of crosses, "
+            "hash_buckets or embedding_dim"
+        ) from error
 
 
 def evaluate_parts(program: Program, datasets: Datasets) -> dict[str, dict[str, float]]:
@@ -250,11 +257,11 @@ def evaluate_baselines(
     if config.evaluation.baseline == "wide" and config.model.towers == "both":
         network = config.model.model_copy(update={"towers": "wide"})
         wide_config = config.model_copy(update={"model": network})
-        num_steps = state.best_step or state.step
+        num_steps = state.kept_step
         program = build_program(wide_config, datasets, objective, plan)
         shorter = dataclasses.replace(plan, total_steps=num_steps, num_evals=0)
         step = 0
-        for rows in _training_rows(config, datasets, shorter, first_step=0):
+        for rows in training_rows(config, datasets, shorter, first_step=0):
             program.train(rows, tf.constant(step, tf.int64))
             step += len(rows)
         with averaged_weights(program):
@@ -318,6 +325,13 @@ def _read_parts(config: Config, files: dict[Part, tuple[str, ...]]) -> dict[Part
     return parts
 
 
+def _read_statistics(path: str) -> TableStatistics:
+    try:
+        return TableStatistics.from_json(storage.read_text(path))
+    except UserError as error:
+        raise UserError(f"data.statistics_path {path}: {error}") from error
+
+
 def _validation(
     config: Config, program: Program, datasets: Datasets
 ) -> Callable[[], dict[str, float]] | None:
@@ -332,7 +346,8 @@ def _validation(
     return lambda: evaluate(program, store, config.evaluation.eval_rows)
 
 
-def _training_rows(config: Config, datasets: Datasets, plan: Plan, first_step: int) -> TrainingRows:
+def training_rows(config: Config, datasets: Datasets, plan: Plan, first_step: int) -> TrainingRows:
+    """The tf.data pipeline of the training rows, from the call after `first_step` on."""
     chunks = functools.partial(
         training_chunks,
         datasets.stores["train"],

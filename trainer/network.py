@@ -121,12 +121,21 @@ class WidePart(keras.layers.Layer):
     """Linear over ids, buckets, crosses and numbers; all weights start at zero."""
 
     def __init__(self, layout: FeatureLayout, num_outputs: int, batch_size: int):
-        """Take every feature that the layout marks as wide."""
+        """Take every feature that the layout marks as wide.
+
+        Raises:
+            UserError: there is none.
+        """
         super().__init__(name="wide")
         ids = [(i, f) for i, f in enumerate(layout.ids) if f.wide]
         self.num_outputs = num_outputs
         self.id_columns = [i for i, _ in ids]
         self.number_columns = [i for i, f in enumerate(layout.numbers) if f.wide]
+        if not (ids or self.number_columns):
+            raise UserError(
+                "no column is in the wide part; add wide to the towers of a column, or use "
+                "model.towers: deep"
+            )
         self.tables: list[Table] = []
         if ids:
             self.offsets, num_rows = _stack([f.size for _, f in ids])

@@ -93,7 +93,7 @@ class NumberEncoder:
         is_constant = found.minimum == found.maximum
         if is_constant:
             logger.warning("%s has the value %g in every training row", name, found.minimum)
-        edges = () if is_constant else self._piecewise_edges(options, found)
+        edges = self._piecewise_edges(options, found) if deep and not is_constant else ()
         self.number_features = [NumberFeature(name, wide, deep, edges)]
         self._has_missing = options.missing == "indicator" and found.missing > 0
         if self._has_missing:

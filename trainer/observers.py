@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import sys
 import tempfile
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from trainer import storage
+from trainer.errors import UserError
 from trainer.metrics import format_metrics
 from trainer.plan import Plan
 from trainer.storage import is_remote
@@ -28,6 +31,9 @@ from trainer.tuning import MetricReporter
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_COPIES = 60
+# What TensorFlow wraps around a message: the kernel's place and name.
+_PROVENANCE = re.compile(r"\{\{[^}]*\}\} | \[Op:.*")
+_LARGEST = float(np.finfo(np.float32).max)
 
 Record = dict[str, Any]
 
@@ -106,9 +112,11 @@ class Scalars(keras.callbacks.Callback):
         for name, value in record.items():
             part = "validation" if name.startswith("val_") else "train"
             if part not in self._writers:
-                path = storage.join(self._local_dir, part)
-                self._writers[part] = tf.summary.create_file_writer(path)
+                self._writers[part] = _open_writer(storage.join(self._local_dir, part))
             if name not in ("step", "examples"):
+                # Scalars are float32: what is beyond, such as the metrics of a label of 1e38, is
+                # cut.
+                value = min(max(value, -_LARGEST), _LARGEST)
                 with self._writers[part].as_default():
                     tf.summary.scalar(name.removeprefix("val_"), value, step=record["step"])
         if time.monotonic() - self._copied_at > _SECONDS_BETWEEN_COPIES:
@@ -130,6 +138,16 @@ class Scalars(keras.callbacks.Callback):
                 newest = max(file.name for file in source.iterdir())
                 storage.commit_dir(str(source), storage.join(self._log_dir, part), last=newest)
         self._copied_at = time.monotonic()
+
+
+def _open_writer(path: str) -> tf.summary.SummaryWriter:
+    try:
+        return tf.summary.create_file_writer(path)
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"cannot write TensorBoard logs to {path}: "
+            f"{_PROVENANCE.sub('', error.message)}; name another output.log_dir"
+        ) from error
 
 
 class Tuning(keras.callbacks.Callback):

@@ -65,6 +65,7 @@ def build_report(
     stores: Mapping[Part, RowStore],
     program: Program,
     state: RunState,
+    batch_size: int,
     results: Metrics,
     baselines: Mapping[str, Metrics],
     exported: ExportReport,
@@ -77,6 +78,7 @@ def build_report(
         stores: encoded rows by part.
         program: the trained model.
         state: after training.
+        batch_size: rows of a step.
         results: metrics of the kept weights, by part.
         baselines: metrics of the references, by name and part.
         exported: of the SavedModel.
@@ -88,12 +90,13 @@ def build_report(
         "metrics": results,
         "baselines": baselines,
         "monitor": program.objective.monitor,
-        "kept_step": state.best_step or state.step,
+        "kept_step": state.kept_step,
         "last_step": state.step,
         "stopped_by": state.finished,
         "rows": {name: store.num_rows for name, store in stores.items()},
         "storage": {name: store.kind for name, store in stores.items()},
         "num_weights": sum(int(p.variable.shape.num_elements()) for p in program.parameters),
+        "examples_per_second": round(state.step * batch_size / state.seconds),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "model_dir": exported.model_dir,
         "export_max_difference": exported.max_difference,

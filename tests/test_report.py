@@ -1,0 +1,48 @@
+"""trainer.report: the outcome as data, and the lines for people."""
+
+import json
+import logging
+
+from tiny_table import make_config, make_program, make_store
+
+from trainer import report
+from trainer.export import ExportReport
+from trainer.loop import RunState
+
+RESULTS = {"test": {"rmse": 1.25, "mae": 1.0, "r2": 0.5, "num_rows": 8}}
+BASELINES = {"constant": {"test": {"rmse": 2.0, "mae": 1.5, "r2": 0.0, "num_rows": 8}}}
+
+
+def make_report():
+    config = make_config()
+    return report.build_report(
+        config,
+        stores={"train": make_store(52), "test": make_store(8)},
+        program=make_program(config),
+        state=RunState(step=30, seconds=2.0, finished="patience", kept_step=20),
+        batch_size=10,
+        results=RESULTS,
+        baselines=BASELINES,
+        exported=ExportReport(1e-7, 8, 3.0, "runs/x/model"),
+        seconds={"total": 9.8765},
+    )
+
+
+def test_report_is_json_and_says_which_weights_were_kept():
+    found = json.loads(json.dumps(make_report()))
+    assert (found["kept_step"], found["last_step"], found["stopped_by"]) == (20, 30, "patience")
+    assert found["rows"] == {"train": 52, "test": 8}
+    assert found["metrics"] == RESULTS
+    assert found["seconds"] == {"total": 9.877}
+    assert found["examples_per_second"] == 150  # 30 steps of 10 rows in 2 seconds
+
+
+def test_summary_puts_the_model_beside_its_baselines(caplog):
+    with caplog.at_level(logging.INFO, "trainer.report"):
+        report.log_summary(make_report())
+    lines = caplog.messages
+    assert lines[0] == "stopped by patience at step 30; weights of step 20"
+    model, constant = (line for line in lines if line.startswith("test"))
+    assert "model" in model and "rmse 1.25" in model
+    assert "constant" in constant and "rmse 2.00" in constant
+    assert lines[-1] == "done in 9.9 s"
