@@ -10,7 +10,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -237,22 +237,26 @@ class DataPart:
     def statistics(self) -> TableStatistics:
         """One pass over the blocks."""
         schema = self._schema
-        inputs = schema.feature_inputs
+        raw_numbers = [c.name for c in schema.feature_inputs if c.dtype == "float"]
+        geo_names = [name for name in schema.numeric_features if name not in schema.columns]
         builder = StatisticsBuilder(
-            numbers=[c.name for c in inputs if c.dtype == "float"]
-            + [name for name in schema.numeric_features if name not in schema.columns],
+            numbers=[*raw_numbers, *geo_names],
             categories=schema.counted_columns,
-            label="label",
+            label=schema.label.column,
+        )
+        # One graph: op by op, the geography took 0.8 of 2.0 us a row.
+        compute_geo = tf.function(
+            lambda numbers: geo_numbers(schema, numbers), reduce_retracing=True, autograph=False
         )
         for block in self.blocks():
-            numbers = {
-                c.name: block.columns[c.name].to_numpy(zero_copy_only=False)
-                for c in inputs
-                if c.dtype == "float"
+            columns: dict[str, Any] = {
+                name: block.columns[name].to_numpy(zero_copy_only=False) for name in raw_numbers
             }
-            geo = {name: value.numpy() for name, value in geo_numbers(schema, numbers).items()}
-            tokens = {name: block.columns[name] for name in schema.counted_columns}
-            columns = {**numbers, **geo, **tokens, "label": self.label(block)}
+            if geo_names:
+                numbers = {name: tf.constant(values) for name, values in columns.items()}
+                columns |= {name: value.numpy() for name, value in compute_geo(numbers).items()}
+            columns |= {name: block.columns[name] for name in schema.counted_columns}
+            columns[schema.label.column] = self.label(block)
             builder.add(columns, row_ids(block), self.weight(block))
         return builder.finalize()
 
