@@ -574,6 +574,13 @@ def test_served_model_scores_the_raw_test_rows_as_training_did(files):
     assert alone["prediction"] == pytest.approx(answer["prediction"][:1], rel=1e-5)
 
 
+def test_scratch_folder_may_be_relative(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = train(files, data={"scratch_dir": "scratch"}, training={"epochs": 1})
+    assert Path(report["model_dir"], "saved_model.pb").exists()
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
 def test_served_classes_are_the_texts_of_the_label(files):
     label = {"column": "answer", "task": "binary", "positive": "yes"}
     report = train(files, label=label, data={"test": f"{files}/test.csv"})

@@ -2,6 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from trainer.columns import Categorical, Geo, Numeric, RawColumn
+from trainer.config import parse_config
+from trainer.errors import UserError
 from trainer.schema import Cross, Label, Schema, crossable_names
 
 LABEL = {"column": "y", "task": "binary"}
@@ -168,3 +170,18 @@ def test_the_name_of_a_cross_joins_its_columns():
 def test_positive_is_for_classes():
     with pytest.raises(ValidationError, match="positive has a meaning only with task: binary"):
         Label(column="y", task="regression", positive="yes")
+
+
+@pytest.mark.parametrize(
+    ("columns", "crosses", "key"),
+    [
+        ({"c": {"kind": "categorical", "hash_buckets": 2**31}}, [], "hash_buckets"),
+        ({"c": {"kind": "categorical", "oov_buckets": 2**31}}, [], "oov_buckets"),
+        ({"c": {"kind": "identity", "size": 2**31}}, [], "size"),
+        ({"c": "boolean", "d": "boolean"}, [{"columns": ["c", "d"], "bins": 2**31}], "bins"),
+    ],
+)
+def test_ids_stay_within_int32(columns, crosses, key):
+    values = {"columns": columns, "crosses": crosses, "label": {"column": "y", "task": "binary"}}
+    with pytest.raises(UserError, match=rf"{key} must be less than or equal to 1073741824"):
+        parse_config(values, "c.yaml")

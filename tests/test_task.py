@@ -42,7 +42,7 @@ def train(monkeypatch):
     return replace
 
 
-def raises(error: Exception):
+def raises(error: BaseException):
     def train_and_evaluate(*_, **__):
         raise error
 
@@ -91,6 +91,11 @@ def test_log_level_of_tensorflow_is_set_only_if_unset(train, given, expected):
         (UserError("two\nlines"), 2, "error: two lines\n"),
         (TrainingFailed("loss is nan"), 3, "error: loss is nan\n"),
         (Interrupted("stopped at step 7"), 75, "interrupted: stopped at step 7\n"),
+        (
+            KeyboardInterrupt(),
+            75,
+            "interrupted: at once, nothing is saved; start again to go on\n",
+        ),
     ],
 )
 def test_known_error_is_one_line_on_stderr_and_its_code(train, capsys, error, code, line):

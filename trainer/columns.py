@@ -30,6 +30,8 @@ DATE_PART_SIZES: dict[str, int] = {
     "minute_of_day": 1440,
 }
 
+# Ids are int32, and a part of the model stacks the ids of several columns in one table.
+MOST_IDS = 2**30
 # Of every model of the config: frozen, and an unknown key is an error.
 STRICT = ConfigDict(frozen=True, extra="forbid")
 
@@ -157,7 +159,7 @@ class Categorical(IdColumn):
     vocabulary_file: str | None = Field(
         None, description="File (or gs:// object), one token a line."
     )
-    hash_buckets: Annotated[Int, Field(ge=1)] | None = Field(
+    hash_buckets: Annotated[Int, Field(ge=1, le=MOST_IDS)] | None = Field(
         None, description="Hash the token into that many buckets instead of keeping a vocabulary."
     )
     min_frequency: Auto | Annotated[Int, Field(ge=1)] = Field(
@@ -168,7 +170,7 @@ class Categorical(IdColumn):
     top_k: Annotated[Int, Field(ge=1)] | None = Field(
         None, description="Keep only the most frequent tokens, at most that many."
     )
-    oov_buckets: Annotated[Int, Field(ge=1)] = Field(
+    oov_buckets: Annotated[Int, Field(ge=1, le=MOST_IDS)] = Field(
         1, description="Buckets that tokens outside the vocabulary are hashed into."
     )
 
@@ -199,7 +201,9 @@ class Identity(IdColumn):
     """An integer in [0, size) that is itself the id. Ids: 0 is missing, value v has id v + 1."""
 
     kind: Literal["identity"] = "identity"
-    size: Annotated[Int, Field(ge=1)] = Field(description="One more than the largest value.")
+    size: Annotated[Int, Field(ge=1, le=MOST_IDS)] = Field(
+        description="One more than the largest value."
+    )
 
 
 class Boolean(IdColumn):

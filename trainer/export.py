@@ -130,6 +130,8 @@ def export_model(
     rows = [plain_row(instance, served.inputs) for instance in instances]
     scores = np.asarray(expected, np.float64)
     if scratch_dir is not None:
+        # The fresh process runs in another folder, where a relative path means another place.
+        scratch_dir = os.path.abspath(scratch_dir)
         os.makedirs(scratch_dir, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="export-", dir=scratch_dir) as work_dir:
         export_dir = os.path.join(work_dir, "model")

@@ -285,8 +285,9 @@ class _RowWriter:
         except OSError as error:
             raise UserError(
                 f"data.scratch_dir: {self._bytes / MEGABYTE:.0f} MB of encoded rows do not go to "
-                f"{self._budget.scratch_dir or tempfile.gettempdir()}: {error.strerror}; make "
-                "room, name another folder, or set data.storage to stream"
+                f"{self._budget.scratch_dir or tempfile.gettempdir()}: "
+                f"{error.strerror or error}; make room, name another folder, or "
+                "set data.storage to stream"
             ) from error
 
     def _keep(self, rows: np.ndarray) -> None:

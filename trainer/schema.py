@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from trainer.columns import (
+    MOST_IDS,
     STRICT,
     Bucketized,
     Categorical,
@@ -41,7 +42,9 @@ class Cross(BaseModel):
         description="Two or more features with ids: categories, buckets, numeric columns with "
         "buckets, date parts as `column.part`."
     )
-    bins: Annotated[Int, Field(ge=2)] = Field(10_000, description="Size of its id space.")
+    bins: Annotated[Int, Field(ge=2, le=MOST_IDS)] = Field(
+        10_000, description="Size of its id space."
+    )
     towers: tuple[Tower, ...] = Field(("wide",), description="Parts of the model that see it.")
     embedding_dim: Auto | Annotated[Int, Field(ge=1, le=4096)] = Field(
         "auto", description="Width in the deep part; auto: the fourth root of the number of ids."

@@ -30,6 +30,9 @@ def main(argv: Sequence[str], environ: MutableMapping[str, str]) -> int:
         kind = "interrupted" if isinstance(error, Interrupted) else "error"
         print(f"{kind}: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:  # while TensorFlow is imported, or the second of two
+        print("interrupted: at once, nothing is saved; start again to go on", file=sys.stderr)
+        return Interrupted.exit_code
     except Exception:  # noqa: BLE001  # the process ends here, and says why
         traceback.print_exc()
         return 1
