@@ -95,7 +95,7 @@ class RunFolder:
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted key, without those that may differ.
 
-    >>> _flatten({"data": {"train": ["a"], "storage": "disk"}, "output": {}})
+    >>> _flatten({"data": {"train": ["a"], "scratch_dir": "tmp"}, "output": {}})
     {'data.train': ['a']}
     """
     flat: dict[str, Any] = {}
