@@ -183,5 +183,5 @@ def test_positive_is_for_classes():
 )
 def test_ids_stay_within_int32(columns, crosses, key):
     values = {"columns": columns, "crosses": crosses, "label": {"column": "y", "task": "binary"}}
-    with pytest.raises(UserError, match=rf"{key} must be less than or equal to 1073741824"):
+    with pytest.raises(UserError, match=rf"{key} must be at most 1073741824"):
         parse_config(values, "c.yaml")
