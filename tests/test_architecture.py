@@ -12,12 +12,12 @@ ORDER = re.findall(
     r"\w+",
     """
     __init__ errors fields columns schema config_errors config yaml_text flags vertex
-    cloud_files storage cli logs taxi_tariff sample cells csv_records csv_files parquet_files
-    reader sampling tallies statistics rows plan metrics transforms scaling encoders
-    number_encoders geo_encoders id_encoders datetime_encoders column_encoders features blocks
-    input tables schedules update_rules optimizers averaging network objective strategy program
-    checkpoint evaluation loop tuning observers serving parity replay export run_folder report
-    model task
+    cloud_files storage cli logs taxi_tariff sample data_files cells csv_records csv_files
+    parquet_files reader sampling tallies statistics rows row_stores plan metrics transforms
+    scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders
+    features blocks input tables schedules update_rules optimizers averaging network objective
+    strategy program checkpoint evaluation loop tuning observers serving parity replay export
+    run_folder report model task
     """,
 )
 LAST_WITHOUT_TENSORFLOW = "metrics"

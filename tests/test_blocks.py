@@ -15,16 +15,14 @@ from trainer.blocks import (
     BlockReader,
     DataPart,
     Split,
-    find_files,
     fingerprint_buckets,
-    fingerprints,
     splits_of,
 )
 from trainer.config import DataConfig, parse_config
 from trainer.errors import UserError
 from trainer.features import FeatureEncoder, read_columns
 from trainer.reader import Source
-from trainer.rows import Budget, store_rows
+from trainer.row_stores import Budget, store_rows
 
 COLORS = ["red", "green", "", "blue"]
 
@@ -407,45 +405,3 @@ def test_sample_skips_blocks_without_rows_of_the_part(files):
     part = DataPart(make_reader(config, files), config, nothing)
     instances, _ = part.sample(5)
     assert instances == []
-
-
-def test_files_are_found_by_pattern_and_part(tmp_path):
-    write_files(tmp_path, [[]] * 3)
-    data = DataConfig(train=(f"{tmp_path}/part-[01].csv",), test=(f"{tmp_path}/part-2.csv",))
-    found = find_files(data, str(tmp_path / "sample"))
-    assert found == {
-        "train": (f"{tmp_path}/part-0.csv", f"{tmp_path}/part-1.csv"),
-        "test": (f"{tmp_path}/part-2.csv",),
-    }
-    prints = fingerprints(found)
-    assert list(prints) == [f"{tmp_path}/part-{i}.csv" for i in range(3)]
-    assert all(text.startswith(f"{len(HEADER) + 1}-") for text in prints.values())
-    assert not (tmp_path / "sample").exists()
-
-
-def test_a_pattern_without_files_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="no file matches"):
-        find_files(DataConfig(train=(f"{tmp_path}/*.csv",)), str(tmp_path))
-
-
-@pytest.mark.parametrize("sample_dir", ["local", "gs://bucket/run/sample"])
-def test_the_embedded_sample_is_written_to_a_local_folder(tmp_path, sample_dir):
-    if sample_dir == "local":
-        sample_dir = str(tmp_path / "run" / "sample")
-    data = DataConfig(
-        train=("sample:train",),
-        validation=("sample:valid",),
-        test=("sample:test",),
-        scratch_dir=str(tmp_path),
-    )
-    found = find_files(data, sample_dir)
-    assert list(found) == ["train", "validation", "test"]
-    for paths in found.values():
-        assert paths
-        assert all(path.startswith(str(tmp_path)) and os.path.isfile(path) for path in paths)
-    assert len(set().union(*found.values())) == sum(map(len, found.values()))
-
-
-def test_an_unknown_sample_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"has sample:train, sample:valid and .* 'sample:trian'"):
-        find_files(DataConfig(train=("sample:trian",)), str(tmp_path))

@@ -176,7 +176,7 @@ def test_diverging_run_names_the_step_and_exports_nothing(tmp_path):
     assert done.returncode == 3
     assert "at step" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "runs" / "taxifare_sample" / "model").exists()
+    assert not list((tmp_path / "runs" / "taxifare_sample" / "model").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from tiny_table import cut, make_config, make_program, make_rows, make_store
 
 from trainer import evaluation
 from trainer.evaluation import averaged_weights, evaluate, predict
-from trainer.rows import BlockStore
+from trainer.row_stores import BlockStore
 
 
 @pytest.fixture(scope="module")

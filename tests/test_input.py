@@ -16,7 +16,8 @@ from trainer.input import (
     training_chunks,
     unpack_rows,
 )
-from trainer.rows import MEGABYTE, Budget, RowLayout, pack_rows, store_rows, weights_of
+from trainer.row_stores import MEGABYTE, Budget, store_rows
+from trainer.rows import RowLayout, pack_rows, weights_of
 
 LAYOUT = RowLayout(num_ids=1, num_numbers=1)
 KINDS = ["memory", "disk", "stream"]

@@ -26,7 +26,7 @@ from trainer.checkpoint import CheckpointFolder
 from trainer.errors import Interrupted, TrainingFailed, UserError
 from trainer.evaluation import averaged_weights, evaluate
 from trainer.loop import RunState, StopSignal, TrainingLoop
-from trainer.rows import BlockStore
+from trainer.row_stores import BlockStore
 
 STORE = make_store(52)
 VALIDATION = make_store(30, seed=5)

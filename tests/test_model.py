@@ -493,7 +493,7 @@ def test_many_files_are_one_table(files, formats, no_export):
 def used_rows(files, monkeypatch, **data):
     """Keys of the rows of each part."""
     config = make_config(files, data=data, columns={**COLUMNS, "id": "key"})
-    parts = model._read_parts(config, model.blocks.find_files(config.data, ""))
+    parts = model.open_parts(config, model.data_files.find_files(config.data, ""))
     return {
         name: [key for block in part.blocks() for key in block.columns["id"].to_pylist()]
         for name, part in parts.items()

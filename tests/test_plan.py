@@ -145,8 +145,9 @@ def test_auto_batch_size_follows_the_number_of_rows(num_rows, batch_size):
         (1_024_000, 200 * 1024, {"steps": 1000}, 200),
         # but an epoch is never waited past
         (20_480, 200 * 1024, {"steps": 1000}, 20),
-        # At most 1,000 evaluations.
-        (1000, 10, {"steps": 500_000}, 500),
+        # At most 1,000 evaluations, but one an epoch.
+        (102_400, 1024, {"steps": 90_000}, 90),
+        (1000, 10, {"steps": 500_000}, 4),
         (1000, 10, {"seconds": 5}, 4),
     ],
 )

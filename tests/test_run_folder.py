@@ -179,3 +179,14 @@ def test_the_claim_is_readable(tmp_path):
     assert known["settings"]["training.batch_size"] == "auto"
     assert known["settings"]["columns.ride.landmarks.airport"] == [40.6, -73.8]
     assert not any(key.startswith("output") for key in known["settings"])
+
+
+@pytest.mark.parametrize("name", ["model_dir", "checkpoint_dir"])
+def test_a_folder_that_cannot_be_written_is_found_before_training(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    output = {"job_dir": str(tmp_path / "run"), name: str(tmp_path / "file" / "sub")}
+    config = config_of(str(tmp_path / "run"), output=output)
+    folder = RunFolder(config)
+    with pytest.raises(UserError, match=r"cannot write .*file/sub"):
+        folder.claim(folder.identify(config, FILES))
+    assert not (tmp_path / "run" / "run.json").exists()

@@ -11,7 +11,8 @@ from trainer.network import WideAndDeep
 from trainer.objective import Objective
 from trainer.plan import make_plan
 from trainer.program import Program
-from trainer.rows import BlockStore, RowLayout, pack_rows
+from trainer.row_stores import BlockStore
+from trainer.rows import RowLayout, pack_rows
 from trainer.statistics import StatisticsBuilder
 from trainer.strategy import make_strategy
 

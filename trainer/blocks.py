@@ -7,76 +7,25 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from trainer import sample, storage
-from trainer.config import DataConfig
-from trainer.errors import UserError
-from trainer.features import FeatureEncoder, geo_numbers
+from trainer.config import Config, DataConfig
+from trainer.data_files import Part
+from trainer.features import FeatureEncoder, geo_numbers, read_columns
 from trainer.reader import BadRows, Block, Source, read_blocks
+from trainer.row_stores import MEGABYTE
 from trainer.rows import pack_rows
 from trainer.sampling import splitmix64
 from trainer.schema import Schema
 from trainer.statistics import StatisticsBuilder, TableStatistics
 
 logger = logging.getLogger(__name__)
-
-Part = Literal["train", "validation", "test"]
-
-
-SAMPLE_PREFIX = "sample:"
-
-
-def find_files(data: DataConfig, sample_dir: str) -> dict[Part, tuple[str, ...]]:
-    """Files of each part of the data that the config names; writes the embedded sample if asked.
-
-    Args:
-        data: the patterns.
-        sample_dir: where the sample goes; a remote one is replaced by a local scratch folder.
-
-    Raises:
-        UserError: a pattern matches nothing.
-    """
-    patterns: dict[Part, tuple[str, ...]] = {
-        "train": data.train,
-        "validation": data.validation,
-        "test": data.test,
-    }
-    if any(p.startswith(SAMPLE_PREFIX) for found in patterns.values() for p in found):
-        if storage.is_remote(sample_dir):
-            sample_dir = str(Path(data.scratch_dir or tempfile.gettempdir()) / "trainer-sample")
-        sample.write_sample(sample_dir)
-    files: dict[Part, tuple[str, ...]] = {}
-    for part, found in patterns.items():
-        if found:
-            local = (_sample_pattern(p, sample_dir) for p in found)
-            files[part] = tuple(file for p in local for file in storage.list_files(p))
-    return files
-
-
-def _sample_pattern(pattern: str, sample_dir: str) -> str:
-    if not pattern.startswith(SAMPLE_PREFIX):
-        return pattern
-    name = pattern.removeprefix(SAMPLE_PREFIX)
-    if name not in ("train", "valid", "test"):
-        raise UserError(
-            f"the embedded sample has sample:train, sample:valid and sample:test; received "
-            f"{pattern!r}"
-        )
-    return storage.join(sample_dir, f"{name}*.csv")
-
-
-def fingerprints(files: dict[Part, tuple[str, ...]]) -> dict[str, str]:
-    """Fingerprint of each file, by path."""
-    return {path: storage.fingerprint(path) for found in files.values() for path in found}
 
 
 class BlockReader:
@@ -289,6 +238,32 @@ class DataPart:
                 )
 
         return read
+
+
+def open_parts(config: Config, files: dict[Part, tuple[str, ...]]) -> dict[Part, DataPart]:
+    """A reader for each file set, and each part's share of it."""
+    data = config.data
+    columns = read_columns(config)
+    readers = {
+        name: BlockReader(
+            Source(
+                files=paths,
+                format=data.format,
+                column_names=data.column_names,
+                delimiter=data.delimiter,
+                null_values=data.null_values,
+                columns=columns,
+                limit_rows=data.limit_rows,
+            ),
+            max_bad_rows=data.max_bad_rows,
+            retain_bytes=data.memory_budget_mb * MEGABYTE // 2,
+        )
+        for name, paths in files.items()
+    }
+    parts = {name: DataPart(reader, config) for name, reader in readers.items()}
+    for name, split in splits_of(data).items():
+        parts[name] = DataPart(readers["train"], config, split)
+    return parts
 
 
 def _plain(column: pa.Array) -> pa.Array:

@@ -206,7 +206,7 @@ class TrainingConfig(_Section):
     eval_steps: Auto | Positive = Field(
         "auto",
         description="Steps between evaluations; auto: one epoch, at most 64 steps from 20,000 rows "
-        "on, never more than 1,000 evaluations.",
+        "on, more where validation has more rows than that.",
     )
     patience: NotNegative = Field(
         8, description="Evaluations without a better one before training stops; 0: never."

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from trainer.input import evaluation_batches
 from trainer.program import Program
-from trainer.rows import RowStore, labels_of, weights_of
+from trainer.row_stores import RowStore
+from trainer.rows import labels_of, weights_of
 
 MOST_BATCH_ROWS = 8192
 _BATCH_STEP = 256

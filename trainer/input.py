@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from trainer.rows import RowLayout, RowStore, Window
+from trainer.row_stores import RowStore, Window
+from trainer.rows import RowLayout
 
 
 class Batch(NamedTuple):

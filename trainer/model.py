@@ -18,15 +18,16 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from trainer import blocks, report, storage
-from trainer.blocks import BlockReader, DataPart, Part
+from trainer import data_files, report, storage
+from trainer.blocks import DataPart, open_parts
 from trainer.checkpoint import CheckpointFolder
 from trainer.cli import config_yaml
 from trainer.config import Config
+from trainer.data_files import Part
 from trainer.errors import UserError
 from trainer.evaluation import averaged_weights, evaluate
 from trainer.export import ExportReport, export_model
-from trainer.features import FeatureEncoder, read_columns, read_vocabularies
+from trainer.features import FeatureEncoder, read_vocabularies
 from trainer.input import TrainingRows, training_chunks
 from trainer.loop import RunState, StopSignal, TrainingLoop
 from trainer.network import WideAndDeep
@@ -34,15 +35,8 @@ from trainer.objective import Objective
 from trainer.observers import Console, JsonLines, Scalars, Tuning
 from trainer.plan import Plan, make_plan
 from trainer.program import Program
-from trainer.reader import Source
-from trainer.rows import (
-    MEGABYTE,
-    Budget,
-    RowLayout,
-    RowStore,
-    labels_and_weights,
-    store_rows,
-)
+from trainer.row_stores import Budget, RowStore, labels_and_weights, store_rows
+from trainer.rows import RowLayout
 from trainer.run_folder import RunFolder
 from trainer.statistics import TableStatistics
 from trainer.strategy import make_strategy
@@ -96,8 +90,8 @@ def train_and_evaluate(
     checkpoints = CheckpointFolder(folder.checkpoint_dir, config.training.keep_checkpoints)
     if config.training.resume == "restart":
         folder.discard()
-    files = blocks.find_files(config.data, folder.path("sample"))
-    identity = folder.identify(config, blocks.fingerprints(files))
+    files = data_files.find_files(config.data, folder.path("sample"))
+    identity = folder.identify(config, data_files.fingerprints(files))
     if checkpoints.steps() or folder.is_complete():
         folder.check(identity)
     if folder.is_complete():
@@ -174,7 +168,7 @@ def train_and_evaluate(
 
 def build_datasets(config: Config, files: dict[Part, tuple[str, ...]]) -> Datasets:
     """Read each part of the data, learn the statistics, and encode every row once."""
-    parts = _read_parts(config, files)
+    parts = open_parts(config, files)
     if config.data.statistics_path:
         statistics = _read_statistics(config.data.statistics_path)
     else:
@@ -297,32 +291,6 @@ def export(config: Config, datasets: Datasets, program: Program, folder: RunFold
         model_dir=folder.model_dir,
         scratch_dir=config.data.scratch_dir,
     )
-
-
-def _read_parts(config: Config, files: dict[Part, tuple[str, ...]]) -> dict[Part, DataPart]:
-    """A reader for each file set, and each part's share of it."""
-    data = config.data
-    columns = read_columns(config)
-    readers = {
-        name: BlockReader(
-            Source(
-                files=paths,
-                format=data.format,
-                column_names=data.column_names,
-                delimiter=data.delimiter,
-                null_values=data.null_values,
-                columns=columns,
-                limit_rows=data.limit_rows,
-            ),
-            max_bad_rows=data.max_bad_rows,
-            retain_bytes=data.memory_budget_mb * MEGABYTE // 2,
-        )
-        for name, paths in files.items()
-    }
-    parts = {name: DataPart(reader, config) for name, reader in readers.items()}
-    for name, split in blocks.splits_of(data).items():
-        parts[name] = DataPart(readers["train"], config, split)
-    return parts
 
 
 def _read_statistics(path: str) -> TableStatistics:

@@ -30,6 +30,10 @@ NUMBER_BOUND = 5.0
 # Width of the encoding of one piecewise-linear column, as in the recipe that was measured.
 ENCODING_WIDTH = 8
 EMBEDDING_SD = 0.05
+# Components of a batch from which on their arithmetic is compiled in training: one pass over memory
+# instead of four, 0.6 ms instead of 1.3 at 1.1 million (2 CPU cores, November 2026), for 0.1 s of
+# compilation. Never in the exported model, which has to serve where there is no XLA.
+_COMPILED_COMPONENTS = 400_000
 
 
 class WideAndDeep(keras.Model):
@@ -237,7 +241,7 @@ class DeepPart(keras.layers.Layer):
         """(B, O) contribution to the logits."""
         inputs = [_columns(bounded_BN, self.number_columns)] if self.number_columns else []
         if self.encoding.columns:
-            inputs.append(self.encoding(numbers_BN))
+            inputs.append(self.encoding(numbers_BN, training=training))
         for table, (columns, offsets) in zip(self.tables, self.groups, strict=True):
             embedded_BFE = table(_columns(ids_BF, columns) + offsets)
             inputs.append(tf.reshape(embedded_BFE, (-1, len(columns) * table.table.shape[1])))
@@ -266,12 +270,12 @@ class PiecewiseLinear(keras.layers.Layer):
         num_bins = max(len(f.piecewise_edges) for _, f in encoded) - 1
         # Columns with fewer bins are filled with bins of slope 0, whose component is always 0. They
         # start at 0: with the largest float there, -1e32 would overflow and give NaN.
-        self.starts_FK = np.zeros((len(encoded), num_bins), np.float32)
-        self.slopes_FK = np.zeros((len(encoded), num_bins), np.float32)
+        self.starts_F1K = np.zeros((len(encoded), 1, num_bins), np.float32)
+        self.slopes_F1K = np.zeros((len(encoded), 1, num_bins), np.float32)
         for row, (_, feature) in enumerate(encoded):
             edges = np.asarray(feature.piecewise_edges, np.float32)
-            self.starts_FK[row, : len(edges) - 1] = edges[:-1]
-            self.slopes_FK[row, : len(edges) - 1] = 1.0 / np.maximum(np.diff(edges), 1e-12)
+            self.starts_F1K[row, 0, : len(edges) - 1] = edges[:-1]
+            self.slopes_F1K[row, 0, : len(edges) - 1] = 1.0 / np.maximum(np.diff(edges), 1e-12)
         self.kernel_FKD = self.add_weight(
             shape=(len(encoded), num_bins, ENCODING_WIDTH),
             initializer=keras.initializers.RandomUniform(
@@ -279,17 +283,25 @@ class PiecewiseLinear(keras.layers.Layer):
             ),
             name="kernel",
         )
+        self._compiled_bins = tf.function(self._bins, jit_compile=True, autograph=False)
         self.bias_FD = self.add_weight(
             shape=(len(encoded), ENCODING_WIDTH), initializer="zeros", name="bias"
         )
 
-    def call(self, numbers_BN: tf.Tensor) -> tf.Tensor:
+    def call(self, numbers_BN: tf.Tensor, training: bool = False) -> tf.Tensor:
         """(B, F * D)."""
-        numbers_BF1 = _columns(numbers_BN, self.columns)[:, :, tf.newaxis]
-        bins_BFK = tf.clip_by_value((numbers_BF1 - self.starts_FK) * self.slopes_FK, 0.0, 1.0)
-        encoded_FBD = tf.matmul(tf.transpose(bins_BFK, (1, 0, 2)), self.kernel_FKD.value)
+        # Columns first, while it is still one number each, for the product of a matrix per column.
+        numbers_FB1 = tf.transpose(_columns(numbers_BN, self.columns))[:, :, tf.newaxis]
+        num_components = (numbers_FB1.shape.num_elements() or 0) * self.starts_F1K.shape[2]
+        is_compiled = training and num_components >= _COMPILED_COMPONENTS
+        bins_FBK = (self._compiled_bins if is_compiled else self._bins)(numbers_FB1)
+        encoded_FBD = tf.matmul(tf.stop_gradient(bins_FBK), self.kernel_FKD.value)
         encoded_BFD = tf.nn.relu(tf.transpose(encoded_FBD, (1, 0, 2)) + self.bias_FD.value)
         return tf.reshape(encoded_BFD, (-1, len(self.columns) * ENCODING_WIDTH))
+
+    def _bins(self, numbers_FB1: tf.Tensor) -> tf.Tensor:
+        places_FBK = (numbers_FB1 - self.starts_F1K) * self.slopes_F1K
+        return tf.clip_by_value(places_FBK, 0.0, 1.0)
 
 
 def _stack(sizes: Sequence[int]) -> tuple[np.ndarray, int]:

@@ -143,6 +143,9 @@ class Optimizer(tf.Module):
                 strategy.extended.update(variable, update, args=arguments, group=False)
 
 
+# Numbers of a table from which on compiling its update is worth the wait.
+_COMPILED_NUMBERS = 20_000
+
 # (old weight and slots, gradient, rate, t) -> new weight and slots
 Move = Callable[[Sequence[tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor], list[tf.Tensor]]
 
@@ -168,7 +171,8 @@ def _make_entry(config: OptimizerConfig, parameter: Parameter) -> _Entry:
         touched = tf.reduce_any(tf.not_equal(gradient, 0.0), axis=-1, keepdims=True)
         return [tf.where(touched, n, o) for n, o in zip(new, old, strict=True)]
 
-    if parameter.kind == "table" and parameter.dense_update:
+    is_large = parameter.variable.shape.num_elements() >= _COMPILED_NUMBERS
+    if parameter.kind == "table" and parameter.dense_update and is_large:
         # A pass over a whole table is worth a compiled kernel: 1.2 -> 0.7 ms a step for 40,000 rows
         # of width 1 and 8,000 of width 8, for 0.1 s of compilation; compiling the small matrices
         # too gained nothing and took 0.4 s (2-core AMD EPYC VM, November 2026).

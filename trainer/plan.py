@@ -137,8 +137,12 @@ def _total_steps(config: TrainingConfig, num_rows: int, batch_size: int) -> int 
 def _auto_eval_steps(
     epoch_steps: int, num_rows: int, validation_steps: float, total_steps: int | None
 ) -> int:
-    """An epoch; on large tables 64 steps, or more where evaluating would take more rows."""
+    """An epoch; on large tables 64 steps, or more where evaluating would take more rows.
+
+    Fewer where that would make more than 1,000 evaluations, but at least one an epoch.
+    """
     steps = epoch_steps
     if num_rows >= LARGE_TABLE_ROWS:
         steps = min(steps, max(LARGE_TABLE_EVAL_STEPS, math.ceil(validation_steps)))
-    return max(steps, math.ceil((total_steps or 0) / MOST_EVALUATIONS), 1)
+    rarely = math.ceil((total_steps or 0) / MOST_EVALUATIONS)
+    return max(steps, min(rarely, epoch_steps))

@@ -11,15 +11,16 @@ import keras
 import tensorflow as tf
 
 from trainer import __version__
-from trainer.blocks import DataPart, Part
+from trainer.blocks import DataPart
 from trainer.config import Config
+from trainer.data_files import Part
 from trainer.export import ExportReport
 from trainer.features import FeatureEncoder
 from trainer.loop import RunState
 from trainer.metrics import format_metrics
 from trainer.plan import Plan
 from trainer.program import Program
-from trainer.rows import RowStore
+from trainer.row_stores import RowStore
 from trainer.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

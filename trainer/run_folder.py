@@ -83,7 +83,15 @@ class RunFolder:
                     )
 
     def claim(self, identity: Identity) -> None:
-        """Say whose folder this is, from the first step on."""
+        """Say whose folder this is, from the first step on.
+
+        Raises:
+            UserError: one of the folders cannot be written; better now than after training.
+        """
+        for directory in (self.checkpoint_dir, self.model_dir):
+            probe = storage.join(directory, ".writable")
+            storage.write_text(probe, "")
+            storage.remove(probe)
         storage.write_text(self.path("run.json"), json.dumps(identity, indent=1, sort_keys=True))
 
     def complete(self, report: dict[str, Any]) -> None:

@@ -89,11 +89,13 @@ def merge_rows(gradient: tf.IndexedSlices) -> MergedRows:
     return MergedRows(ids, sums[: tf.size(ids)])
 
 
-# Compiled by itself: XLA adds up the rows one after the other, in 0.22 ms for 41 k ids of width 8,
-# where TensorFlow's kernel takes 1.75 ms, a sparse matrix product 0.68 and ResourceScatterAdd 1.6
-# (2-core AMD EPYC VM, November 2026); the compilation takes 0.04 s. One after the other also means
-# that two runs add in the same order.
-@tf.function(jit_compile=True, autograph=False)
+# From that many numbers on, compiling is worth it. XLA adds up the rows one after the other, in
+# 0.22 ms for 41 k ids of width 8, where TensorFlow's kernel takes 1.75 ms, a sparse matrix product
+# 0.68 and ResourceScatterAdd 1.6 (2-core AMD EPYC VM, November 2026); but each compilation delays
+# the first step by 0.04 to 0.1 s.
+_COMPILED_NUMBERS = 20_000
+
+
 def merge_dense(ids: tf.Tensor, values: tf.Tensor, num_rows: int | None) -> tf.Tensor:
     """Add up the slices of equal ids into a whole table.
 
@@ -105,8 +107,18 @@ def merge_dense(ids: tf.Tensor, values: tf.Tensor, num_rows: int | None) -> tf.T
     Returns:
         (R, W) float32, 0 in rows without an id.
     """
+    values = tf.convert_to_tensor(values)
+    is_large = (values.shape.num_elements() or _COMPILED_NUMBERS) >= _COMPILED_NUMBERS
+    return (_compiled_sum if is_large else _sum)(ids, values, num_rows)
+
+
+def _sum(ids: tf.Tensor, values: tf.Tensor, num_rows: int | None) -> tf.Tensor:
+    # Each output row is added up by one thread in the order of the ids: two runs give equal bits.
     num_segments = tf.shape(ids)[0] if num_rows is None else num_rows
     return tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), ids, num_segments)
+
+
+_compiled_sum = tf.function(_sum, jit_compile=True, autograph=False)
 
 
 def use_dense_update(num_rows: int, ids_per_batch: int) -> bool:
