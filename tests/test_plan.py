@@ -155,6 +155,11 @@ def test_auto_evaluation_rhythm(num_rows, num_validation_rows, options, eval_ste
     assert plan_of(num_rows, num_validation_rows, **options).eval_steps == eval_steps
 
 
+@pytest.mark.parametrize(("batch_size", "steps"), [(256, 64), (4096, 64), (16_384, 16), (10**6, 1)])
+def test_a_call_is_bounded_in_rows_too(batch_size, steps):
+    assert plan_of(num_rows=10**7, batch_size=batch_size).steps_per_call == steps
+
+
 def test_batch_larger_than_the_training_set_is_refused():
     assert plan_of(num_rows=9, batch_size=9).batch_size == 9
     with pytest.raises(UserError, match=r"training.batch_size 10 is larger .* of 9 rows; use at"):

@@ -13,6 +13,8 @@ from trainer.errors import UserError
 
 DEFAULT_EPOCHS = 40
 MOST_STEPS_PER_CALL = 64
+# Rows of a call are one tensor, of which three wait: large batches must not multiply by 64.
+MOST_ROWS_PER_CALL = 262_144
 MOST_EVALUATIONS = 1000
 # From here on one epoch is too coarse to choose the weights from (quality.md: flights was best
 # within the first epoch).
@@ -110,7 +112,10 @@ def make_plan(config: TrainingConfig, num_rows: int, num_validation_rows: int) -
         )
     else:
         eval_steps = config.eval_steps
-    per_call = MOST_STEPS_PER_CALL if config.steps_per_call == "auto" else config.steps_per_call
+    if config.steps_per_call == "auto":
+        per_call = max(1, min(MOST_STEPS_PER_CALL, MOST_ROWS_PER_CALL // batch_size))
+    else:
+        per_call = config.steps_per_call
     return Plan(
         batch_size=batch_size,
         total_steps=total_steps,
