@@ -6,6 +6,7 @@ Axes: B batch, V vocabulary.
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,9 +75,9 @@ class TextEncoder(Encoder):
         super().__init__()
         self._column, self._raw = name, raw
 
+    @abstractmethod
     def ids_of(self, text_V: tf.Tensor) -> tf.Tensor:
         """(V,) int32 ids of (V,) strings; '' is missing."""
-        raise NotImplementedError
 
     def decode(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The (B,) int32 ids."""
