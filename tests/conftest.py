@@ -1,5 +1,8 @@
 """Fixtures that several test files share."""
 
+import logging
+import warnings
+
 import pytest
 
 from trainer import cloud_files
@@ -19,3 +22,16 @@ def emulator():
     server.stop()
     patch.undo()
     cloud_files.client.cache_clear()
+
+
+@pytest.fixture
+def restore_logging(monkeypatch):
+    """Handlers, levels and warnings as they were, whatever a test sets up."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", root.handlers[:])
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    levels = root.level, logging.getLogger("trainer").level
+    yield
+    root.setLevel(levels[0])
+    logging.getLogger("trainer").setLevel(levels[1])
+    logging.captureWarnings(False)

@@ -11,16 +11,7 @@ from trainer.logs import set_up_logging
 logger = logging.getLogger("trainer.example")
 
 
-@pytest.fixture(autouse=True)
-def restore_logging(monkeypatch):
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", root.handlers[:])
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-    levels = root.level, logging.getLogger("trainer").level
-    yield
-    root.setLevel(levels[0])
-    logging.getLogger("trainer").setLevel(levels[1])
-    logging.captureWarnings(False)
+pytestmark = pytest.mark.usefixtures("restore_logging")
 
 
 def test_cloud_lines_are_json_with_severity_on_stdout(capsys):

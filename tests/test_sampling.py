@@ -3,19 +3,11 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from splitmix import scalar_splitmix64
 
 from trainer.sampling import DistinctSample, RowSample, invert_splitmix64, splitmix64
 
 UINT64 = st.integers(0, 2**64 - 1)
-
-
-def scalar_splitmix64(state):
-    """The published C code, in Python integers."""
-    mask = (1 << 64) - 1
-    z = (state + 0x9E3779B97F4A7C15) & mask
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-    return z ^ (z >> 31)
 
 
 @given(st.lists(UINT64, max_size=20))

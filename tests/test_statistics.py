@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from splitmix import scalar_splitmix64
 
 from trainer import tallies
 from trainer.errors import UserError
@@ -145,15 +146,6 @@ def test_result_does_not_depend_on_the_blocks(bounds, cut, sample_rows, swap):
     first, second = reversed(parts) if swap else parts
     first.merge(second)
     assert_same(first.finalize(), whole)
-
-
-def scalar_splitmix64(state):
-    """The published C code, in Python integers."""
-    mask = (1 << 64) - 1
-    z = (state + 0x9E3779B97F4A7C15) & mask
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-    return z ^ (z >> 31)
 
 
 def test_sample_is_the_rows_of_lowest_hash():

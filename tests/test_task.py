@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import types
-import warnings
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,7 @@ from trainer.task import main
 REPOSITORY_DIR = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(autouse=True)
-def restore_logging(monkeypatch):
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", root.handlers[:])
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-    levels = root.level, logging.getLogger("trainer").level
-    yield
-    root.setLevel(levels[0])
-    logging.getLogger("trainer").setLevel(levels[1])
-    logging.captureWarnings(False)
+pytestmark = pytest.mark.usefixtures("restore_logging")
 
 
 @pytest.fixture

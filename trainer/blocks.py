@@ -6,7 +6,6 @@ Sits between `reader.py`, which knows files, and `rows.py`, which keeps encoded 
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -24,8 +23,6 @@ from trainer.rows import pack_rows
 from trainer.sampling import splitmix64
 from trainer.schema import Schema
 from trainer.statistics import StatisticsBuilder, TableStatistics
-
-logger = logging.getLogger(__name__)
 
 
 class BlockReader:

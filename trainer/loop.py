@@ -10,7 +10,6 @@ Order after each call, which makes a resumed run equal to an uninterrupted one:
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 import signal
 import threading
@@ -29,8 +28,6 @@ from trainer.errors import Interrupted, TrainingFailed, UserError
 from trainer.evaluation import averaged_weights
 from trainer.plan import Plan
 from trainer.program import Program
-
-logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass

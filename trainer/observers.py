@@ -25,7 +25,6 @@ from trainer import storage
 from trainer.errors import UserError
 from trainer.metrics import format_metrics
 from trainer.plan import Plan
-from trainer.storage import is_remote
 from trainer.tuning import MetricReporter
 
 logger = logging.getLogger(__name__)
@@ -100,9 +99,8 @@ class Scalars(keras.callbacks.Callback):
         """Open the writers when the first record comes."""
         super().__init__()
         self._log_dir, self._history = log_dir, history
-        self._local_dir = (
-            tempfile.mkdtemp(prefix="trainer-logs-") if is_remote(log_dir) else log_dir
-        )
+        self._is_remote = storage.is_remote(log_dir)
+        self._local_dir = tempfile.mkdtemp(prefix="trainer-logs-") if self._is_remote else log_dir
         self._copied_at = time.monotonic()
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
@@ -127,13 +125,13 @@ class Scalars(keras.callbacks.Callback):
         self._copy()
         for writer in self._writers.values():
             writer.close()
-        if self._local_dir != self._log_dir:
+        if self._is_remote:
             shutil.rmtree(self._local_dir)
 
     def _copy(self) -> None:
         for part, writer in self._writers.items():
             writer.flush()
-            if self._local_dir != self._log_dir:
+            if self._is_remote:
                 source = Path(self._local_dir, part)
                 newest = max(file.name for file in source.iterdir())
                 storage.commit_dir(str(source), storage.join(self._log_dir, part), last=newest)

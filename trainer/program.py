@@ -69,6 +69,11 @@ class Program:
             best=self.best,
         )
 
+    @property
+    def num_weights(self) -> int:
+        """Numbers that are learned."""
+        return sum(int(p.variable.shape.num_elements()) for p in self.parameters)
+
     # Calls have several lengths, and a trace costs a second: one more serves all of them.
     @tf.function(reduce_retracing=True)
     def train(self, rows_SBW: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:

@@ -45,8 +45,7 @@ def log_start(
     """What was decided, before the first step."""
     for line in encoder.describe():
         logger.info("  %s", line)
-    num_weights = sum(int(p.variable.shape.num_elements()) for p in program.parameters)
-    logger.info("model: %d weights; %s", num_weights, program.objective.describe())
+    logger.info("model: %d weights; %s", program.num_weights, program.objective.describe())
     for parameter in program.parameters:
         if parameter.kind == "table":
             rows, width = parameter.variable.shape
@@ -96,7 +95,7 @@ def build_report(
         "stopped_by": state.finished,
         "rows": {name: store.num_rows for name, store in stores.items()},
         "storage": {name: store.kind for name, store in stores.items()},
-        "num_weights": sum(int(p.variable.shape.num_elements()) for p in program.parameters),
+        "num_weights": program.num_weights,
         "examples_per_second": round(state.step * batch_size / state.seconds),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "model_dir": exported.model_dir,

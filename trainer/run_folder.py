@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import Any
 
 from trainer import storage
 from trainer.config import Config
 from trainer.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 # Settings that may differ between the starts of one run: they do not change what is learned.
 # data.storage and its budgets do: streamed rows come in another order.
