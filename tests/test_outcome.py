@@ -1,0 +1,39 @@
+import pytest
+
+from trainer.errors import Interrupted, TrainingFailed, UserError
+from trainer.outcome import exit_code_of
+
+
+def raises(error: BaseException):
+    def run():
+        raise error
+
+    return run
+
+
+def test_run_that_ends_is_0_and_says_nothing(capsys):
+    assert exit_code_of(lambda: None) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("a is\n1"), 2, "error: a is 1\n"),
+        (TrainingFailed("loss is nan"), 3, "error: loss is nan\n"),
+        (Interrupted("SIGTERM"), 75, "interrupted: SIGTERM\n"),
+        (
+            KeyboardInterrupt(),
+            75,
+            "interrupted: at once, nothing is saved; start again to go on\n",
+        ),
+    ],
+)
+def test_expected_end_is_one_line(error, code, line, capsys):
+    assert exit_code_of(raises(error)) == code
+    assert capsys.readouterr() == ("", line)
+
+
+def test_unexpected_end_keeps_its_traceback(capsys):
+    assert exit_code_of(raises(ZeroDivisionError("x"))) == 1
+    assert capsys.readouterr().err.endswith("ZeroDivisionError: x\n")
