@@ -225,7 +225,16 @@ class TrainingConfig(_Section):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the deep part's matrix products."
     )
-    xla: bool = Field(False, description="Compile the step with XLA.")
+    xla: bool = Field(False, description="Compile the step with XLA; on one device only.")
+    strategy: Literal[
+        "auto", "one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu"
+    ] = Field("auto", description="Of tf.distribute; auto: from the worker pools and devices.")
+    communication: Literal["auto", "ring", "nccl"] = Field(
+        "auto", description="Between the workers of multi_worker_mirrored."
+    )
+    logical_cpus: NotNegative = Field(
+        0, description="Devices to split the CPU into, to try mirrored without GPUs; 0: off."
+    )
     checkpoint_steps: NotNegative = Field(
         0, description="Steps between checkpoints; 0: by time only."
     )
