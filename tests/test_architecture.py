@@ -19,8 +19,8 @@ ORDER = re.findall(
     strategy program checkpoint evaluation loop tuning observers serving parity replay export
     run_folder report model task
 
-    job_file machines check_spec check_study check_run check fake_cloud package submit follow
-    cluster_run study trials local_tuning estimate
+    job_fields job_file machines check_spec check_study check_run check fake_cloud package
+    trials job_service follow submit cluster_run study local_tuning estimate
     """,
 )
 LAST_WITHOUT_TENSORFLOW = "metrics"

@@ -8,11 +8,10 @@ import pytest
 
 pytest.importorskip("google.cloud.aiplatform")
 
+from fake_vertex import FakeVertex, gcloud_environment, init_sdk
 from google.api_core import exceptions
 from google.cloud.aiplatform_v1 import JobServiceClient
 from google.protobuf import json_format
-
-from tests.fake_vertex import FakeVertex, gcloud_environment, init_sdk
 
 PARENT = "projects/my-project/locations/us-central1"
 POOL = {
