@@ -19,7 +19,7 @@ ORDER = re.findall(
     strategy program checkpoint evaluation loop tuning observers serving parity replay export
     run_folder report model task
 
-    job_fields job_file machines check_spec check_study check_run check fake_cloud package
+    job_fields job_yaml job_file machines check_spec check_study check_run check fake_cloud package
     trials job_service follow submit cluster_run study local_tuning estimate
     """,
 )
