@@ -13,14 +13,16 @@ ORDER = re.findall(
     """
     __init__ errors outcome fields columns schema config_errors config yaml_text flags vertex
     cloud_files storage cli logs taxi_tariff sample data_files cells csv_records csv_files
-    parquet_files reader sampling tallies statistics rows row_stores plan metrics transforms
+    parquet_files reader sampling tallies statistics rows row_stores row_files
+    row_cache plan metrics transforms
     scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders
     features blocks input tables schedules update_rules optimizers averaging network objective
     strategy program checkpoint evaluation loop tuning observers serving parity replay export
-    run_folder report model task
+    run_folder report sidecar model task
 
     job_fields job_yaml job_file machines check_spec check_study check_run check fake_cloud package
-    trials job_service follow submit cluster_run study local_tuning estimate
+    trials job_service cloud_trials job_flags follow submit cluster_run search_space study stopping
+    trial_run study_store study_page local_tuning estimate
     """,
 )
 LAST_WITHOUT_TENSORFLOW = "metrics"
