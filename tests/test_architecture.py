@@ -21,7 +21,8 @@ ORDER = re.findall(
     run_folder report sidecar model task
 
     job_fields job_yaml job_file machines check_spec check_study check_run check fake_cloud package
-    trials job_service cloud_trials job_flags follow submit cluster_run search_space study stopping
+    trials job_service cloud_trials job_flags follow submit replicas replica_logs
+    replica_process supervision cluster_run search_space study stopping
     trial_run study_store study_page local_tuning estimate
     """,
 )
