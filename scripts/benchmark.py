@@ -53,11 +53,10 @@ def main(argv: list[str]) -> int:
 
 def measure(path: str, folder: str, options: argparse.Namespace) -> None:
     """Time the stages on the file and print a line for each."""
-    import tensorflow as tf
-
     from trainer import cli, model
     from trainer.objective import Objective
     from trainer.plan import make_plan
+    from trainer.strategy import make_one_device
 
     config = cli.load_config(
         [
@@ -86,14 +85,15 @@ def measure(path: str, folder: str, options: argparse.Namespace) -> None:
 
     plan = make_plan(config.training, datasets.stores["train"].num_rows, 0)
     objective = Objective(config, datasets.statistics)
-    program = model.build_program(config, datasets, objective, plan)
-    calls = iter(model.training_rows(config, datasets, plan, first_step=0))
+    device = make_one_device()
+    program = model.build_program(config, datasets, objective, plan, device)
+    calls = iter(model.training_rows(config, datasets, plan, device, first_step=0))
 
     def train() -> int:
         steps = 0
         while steps < options.steps:
             rows = next(calls)
-            steps += len(program.train(rows, tf.constant(steps, tf.int64)).numpy())
+            steps += len(program.train(rows, steps))
         return steps * options.batch_size
 
     train()  # traces

@@ -16,7 +16,7 @@ def program():
     """A model after two steps, with an average that differs from its weights."""
     program = make_program(make_config(model={"dropout": 0.5}))
     rows = make_rows(16).reshape(2, 8, -1)
-    program.train(tf.constant(rows), tf.constant(0, tf.int64))
+    program.train(tf.constant(rows), 0)
     return program
 
 

@@ -60,7 +60,7 @@ def gradient_by_differences(weights, loss_of, size=1e-5):
 
 
 def run(program, rows_SBW, first_step=0):
-    return program.train(tf.constant(rows_SBW), tf.constant(first_step, tf.int64)).numpy()
+    return program.train(tf.constant(rows_SBW), first_step)
 
 
 @pytest.mark.parametrize(("task", "loss"), [("regression", "mse"), ("binary", "log_loss")])
@@ -264,7 +264,7 @@ def test_calls_of_many_lengths_are_traced_once():
     rows = make_rows(6 * 8).reshape(6, 8, ROWS.width)
     for length in (1, 2, 3, 6):
         run(program, rows[:length])
-    assert program.train.experimental_get_tracing_count() <= 2
+    assert program.run_steps.experimental_get_tracing_count() <= 2
 
 
 def test_a_seed_that_tensorflow_cannot_hold_is_refused():

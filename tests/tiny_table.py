@@ -14,7 +14,7 @@ from trainer.program import Program
 from trainer.row_stores import BlockStore
 from trainer.rows import RowLayout, pack_rows
 from trainer.statistics import StatisticsBuilder
-from trainer.strategy import make_strategy
+from trainer.strategy import make_one_device
 
 LAYOUT = FeatureLayout(
     ids=(
@@ -86,8 +86,8 @@ def statistics_of(label, weight=None):
 def make_program(config, *, batch_size=8, total_steps=100, mean_weight=1.0, labels=(0.0, 1.0)):
     """The model of `LAYOUT` with its compiled steps."""
     objective = Objective(config, statistics_of(labels))
-    strategy = make_strategy()
-    with strategy.scope():
+    distribution = make_one_device()
+    with distribution.strategy.scope():
         model = WideAndDeep(
             LAYOUT,
             config.model,
@@ -97,7 +97,7 @@ def make_program(config, *, batch_size=8, total_steps=100, mean_weight=1.0, labe
             precision=config.training.precision,
         )
     return Program(
-        strategy,
+        distribution,
         model,
         objective,
         config,

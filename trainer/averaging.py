@@ -29,14 +29,7 @@ class MovingAverage(tf.Module):
         self.shadows = []
         for weight in self._weights.items:
             with tf.distribute.get_strategy().extended.colocate_vars_with(weight):
-                shadow = tf.Variable(
-                    weight,
-                    trainable=False,
-                    name="average",
-                    # Weights are equal on all replicas, so are their averages.
-                    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-                )
-            self.shadows.append(shadow)
+                self.shadows.append(tf.Variable(weight, trainable=False, name="average"))
 
     def update(self, step: tf.Tensor) -> None:
         """Move the shadows towards the weights; call it after the optimizer, in the same step.
@@ -46,10 +39,20 @@ class MovingAverage(tf.Module):
         """
         t = tf.cast(step, tf.float32)
         decay = tf.minimum(self._decay, (1.0 + t) / (10.0 + t))
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:
+            return context.merge_call(self._update_replicas, args=(decay,))
         weights = [tf.convert_to_tensor(weight) for weight in self._weights.items]
         averages = [tf.convert_to_tensor(shadow) for shadow in self.shadows]
         for shadow, average in zip(self.shadows, _blend(averages, weights, decay), strict=True):
             shadow.assign(average)
+
+    def _update_replicas(self, strategy: tf.distribute.Strategy, decay: tf.Tensor) -> None:
+        def move(shadow: tf.Variable, weight: tf.Tensor, decay: tf.Tensor) -> None:
+            shadow.assign(shadow + (1.0 - decay) * (weight - shadow))
+
+        for shadow, weight in zip(self.shadows, self._weights.items, strict=True):
+            strategy.extended.update(shadow, move, args=(weight, decay), group=False)
 
     @tf.function(autograph=False)
     def swap(self) -> None:

@@ -89,6 +89,12 @@ class DataConfig(_Section):
         None,
         description="Local folder for scratch files; the system's temporary one when not given.",
     )
+    cache_dir: str | None = Field(
+        None,
+        description="Folder, local, gs:// or /gcs/, where encoded rows and statistics stay for "
+        "other runs on the same data and columns, as the trials of a study; without effect where "
+        "rows are streamed.",
+    )
     shuffle_rows: Positive = Field(
         262_144,
         description="Rows permuted together; blocks of rows are permuted per epoch besides.",

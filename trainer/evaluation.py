@@ -27,7 +27,7 @@ class Predictions(NamedTuple):
 
 
 def predict(program: Program, store: RowStore, limit_rows: int = 0) -> Predictions:
-    """Logits of every row, each once, by the model's present weights.
+    """Logits of every row, each once, by the model's present weights; the same on all processes.
 
     Args:
         program: the model.
@@ -35,10 +35,14 @@ def predict(program: Program, store: RowStore, limit_rows: int = 0) -> Predictio
         limit_rows: only the first rows; 0 for all.
     """
     num_rows = min(limit_rows, store.num_rows) if limit_rows else store.num_rows
-    rounded = -(-num_rows // _BATCH_STEP) * _BATCH_STEP
+    distribution = program.distribution
+    batch_size = _batch_size(num_rows, distribution.num_replicas)
+    part = distribution.local_slice(batch_size)
     label, logits, weight = [], [], []
-    for rows in evaluation_batches(store, min(MOST_BATCH_ROWS, max(rounded, 1)), limit_rows):
-        logits.append(program.predict(tf.constant(rows)).numpy())
+    for rows in evaluation_batches(store, batch_size, limit_rows):
+        logits_BO = np.zeros((batch_size, program.objective.num_outputs), np.float32)
+        logits_BO[part] = program.predict(tf.constant(rows[part])).numpy()
+        logits.append(logits_BO)
         label.append(labels_of(rows))
         weight.append(weights_of(rows))
     if not logits:
@@ -46,9 +50,16 @@ def predict(program: Program, store: RowStore, limit_rows: int = 0) -> Predictio
         return Predictions(empty, np.empty((0, program.objective.num_outputs), np.float32), empty)
     return Predictions(
         np.concatenate(label)[:num_rows],
-        np.concatenate(logits)[:num_rows],
+        distribution.sum_over_peers(np.concatenate(logits))[:num_rows],
         np.concatenate(weight)[:num_rows],
     )
+
+
+def _batch_size(num_rows: int, num_replicas: int) -> int:
+    """Rows of a batch: few shapes over all sets of a run, and equal parts for the replicas."""
+    rounded = -(-num_rows // _BATCH_STEP) * _BATCH_STEP
+    batch_size = min(MOST_BATCH_ROWS, max(rounded, _BATCH_STEP))
+    return -(-batch_size // num_replicas) * num_replicas
 
 
 def evaluate(program: Program, store: RowStore, limit_rows: int = 0) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """From stored rows to tf.data: which rows are in which batch, decided by (seed, step) alone.
 
 The training rows are one endless line: epoch 0 in its order, then epoch 1 in another, and so on.
-Step s with batch size B takes places s * B to (s + 1) * B of that line. So every row is seen once
+Step s with batch size B takes places s * B to (s + 1) * B of that line, and of several processes
+each its slice of them. So every row is seen once
 per epoch, nothing is dropped at an epoch's end, batches have one static shape, and going on at any
 step needs no state but its number. Within an epoch, blocks of rows are permuted, a window of blocks
 is merged and permuted, and batches are slices of the windows.
@@ -67,8 +68,9 @@ def training_chunks(
     first_step: int,
     call_length: Callable[[int], int],
     window_rows: int,
+    part: slice | None = None,
 ) -> Iterator[np.ndarray]:
-    """Rows of the steps of one call after another: (n, batch_size, W) int32.
+    """Rows of the steps of one call after another: (n, P, W) int32.
 
     Args:
         store: the training rows; not empty.
@@ -77,6 +79,7 @@ def training_chunks(
         first_step: step to begin with.
         call_length: steps of the call that begins at a step; 0 ends the line.
         window_rows: rows permuted together.
+        part: the P rows of each batch to give; None for all.
     """
     windows = training_rows(
         store, seed=seed, first_row=first_step * batch_size, window_rows=window_rows
@@ -90,10 +93,14 @@ def training_chunks(
             if not len(order):
                 source, order = next(windows)
             taken, order = order[:missing], order[missing:]
-            pieces.append(source.take(taken, axis=0))
             missing -= len(taken)
+            if part is not None:
+                # Counted from the end of the call, which is the end of a batch.
+                places = np.arange(-missing - len(taken), -missing) % batch_size
+                taken = taken[(places >= part.start) & (places < part.stop)]
+            pieces.append(source.take(taken, axis=0))
         rows = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        yield rows.reshape(num_steps, batch_size, -1)
+        yield rows.reshape(num_steps, -1, rows.shape[1])
         step += num_steps
 
 
@@ -104,13 +111,13 @@ class TrainingRows:
     """
 
     def __init__(
-        self, chunks: Callable[[], Iterator[np.ndarray]], layout: RowLayout, batch_size: int
+        self, chunks: Callable[[], Iterator[np.ndarray]], layout: RowLayout, num_rows: int
     ):
-        """Take the chunks, (n, batch_size, W) int32 each."""
+        """Take the chunks, (n, num_rows, W) int32 each."""
         self._error: Exception | None = None
         self.dataset = tf.data.Dataset.from_generator(
             lambda: self._guard(chunks()),
-            output_signature=tf.TensorSpec((None, batch_size, layout.width), tf.int32),
+            output_signature=tf.TensorSpec((None, num_rows, layout.width), tf.int32),
         ).prefetch(2)
 
     def __iter__(self) -> Iterator[tf.Tensor]:

@@ -124,6 +124,7 @@ class TrainingLoop:
         self._state, self._evaluate = state, evaluate
         self._checkpoints, self._callbacks, self._stop = checkpoints, callbacks, stop
         self._saved_at = time.monotonic()
+        self._stops = False
 
     def run(self, rows_of_calls: Iterable[tf.Tensor]) -> None:
         """Train from the state's step to the end.
@@ -150,10 +151,10 @@ class TrainingLoop:
                 raise RuntimeError(f"the rows ended at step {state.step}, before training did")
         self._callbacks.on_train_end()
         self._stop.deferred = False
-        if self._stop.requested:
+        if self._stops or self._stop.requested:
             raise Interrupted(
-                f"{self._stop.requested} at step {state.step}; a checkpoint is saved, start again "
-                "to go on"
+                f"{self._stop.requested or 'a signal to another process'} at step {state.step}; a "
+                "checkpoint is saved, start again to go on"
             )
 
     def _call(self, rows: tf.Tensor) -> None:
@@ -162,7 +163,7 @@ class TrainingLoop:
         if not state.loss_steps:
             self._callbacks.on_epoch_begin(len(state.history))
         self._callbacks.on_train_batch_begin(first)
-        losses = self._program.train(rows, tf.constant(first, tf.int64)).numpy()
+        losses = self._program.train(rows, first)
         bad = np.flatnonzero(~np.isfinite(losses))
         if len(bad):
             raise TrainingFailed(
@@ -178,19 +179,34 @@ class TrainingLoop:
     def _ends_after_call(self) -> bool:
         """Evaluate and save what is due; whether training is over."""
         state, plan = self._state, self._plan
+        stops, late, is_out_of_time = self._agree()
         at_end = plan.total_steps is not None and state.step >= plan.total_steps
-        at_end = at_end or (plan.seconds is not None and state.seconds >= plan.seconds)
+        at_end = at_end or is_out_of_time
         if at_end:
             state.finished = "budget"
         if plan.evaluates_at(state.step) or at_end:
             self._evaluate_now()
-        due = self._config.checkpoint_seconds
-        late = due and time.monotonic() - self._saved_at >= due
-        # Asked once: a signal that comes while saving waits for the next call, and its checkpoint.
-        is_over = bool(state.finished or self._stop.requested)
+        is_over = bool(state.finished or stops)
+        self._stops = stops
         if late or plan.saves_at(state.step) or is_over:
             self._save()
         return is_over
+
+    def _agree(self) -> tuple[bool, bool, bool]:
+        """A signal came to any process; a checkpoint is due by time; the seconds are spent.
+
+        The processes of a job must do the same at the same step: what depends on a clock is the
+        chief's to say. Asked once a call: a signal that comes while saving waits for the next
+        call, and its checkpoint.
+        """
+        due, seconds = self._config.checkpoint_seconds, self._plan.seconds
+        late = bool(due) and time.monotonic() - self._saved_at >= due
+        is_out_of_time = seconds is not None and self._state.seconds >= seconds
+        is_chief = self._program.distribution.is_chief
+        own = [bool(self._stop.requested), is_chief and late, is_chief and is_out_of_time]
+        votes = self._program.distribution.sum_over_peers(np.array(own, np.float32))
+        stops, late, is_out_of_time = (bool(vote) for vote in votes)
+        return stops, late, is_out_of_time
 
     def _evaluate_now(self) -> None:
         state, plan = self._state, self._plan
@@ -244,7 +260,8 @@ class TrainingLoop:
             state.finished = state.finished or "patience"
 
     def _save(self) -> None:
-        self._checkpoints.save(
-            self._state.step, self._program.checkpoint, dataclasses.asdict(self._state)
-        )
+        if self._program.distribution.is_chief:
+            self._checkpoints.save(
+                self._state.step, self._program.checkpoint, dataclasses.asdict(self._state)
+            )
         self._saved_at = time.monotonic()

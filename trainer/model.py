@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -35,13 +36,21 @@ from trainer.objective import Objective
 from trainer.observers import Console, JsonLines, Scalars, Tuning
 from trainer.plan import Plan, make_plan
 from trainer.program import Program
+from trainer.row_cache import RowCache
 from trainer.row_stores import Budget, RowStore, labels_and_weights, store_rows
 from trainer.rows import RowLayout
 from trainer.run_folder import RunFolder
+from trainer.sidecar import follow_checkpoints
 from trainer.statistics import TableStatistics
-from trainer.strategy import make_strategy
+from trainer.strategy import (
+    Distribution,
+    is_server,
+    make_distribution,
+    make_one_device,
+    serve,
+)
 from trainer.tuning import MetricReporter
-from trainer.vertex import VertexEnvironment
+from trainer.vertex import Cluster, VertexEnvironment
 
 logger = logging.getLogger(__name__)
 
@@ -88,41 +97,58 @@ def train_and_evaluate(
     started = time.monotonic()
     folder = RunFolder(config)
     checkpoints = CheckpointFolder(folder.checkpoint_dir, config.training.keep_checkpoints)
-    if config.training.resume == "restart":
-        folder.discard()
-    files = data_files.find_files(config.data, folder.path("sample"))
-    identity = folder.identify(config, data_files.fingerprints(files))
-    if checkpoints.steps() or folder.is_complete():
-        folder.check(identity)
-    if folder.is_complete():
-        logger.info("%s is complete; --resume=restart runs it again", folder.job_dir)
-        return folder.read_report()
+    if is_server(config.training, environment.cluster):
+        serve(environment.cluster, folder.is_complete)
+        return {}
+    if environment.cluster.task_type == "evaluator":
+        evaluate_checkpoints(config, folder, checkpoints, environment.cluster)
+        return {}
+    distribution = make_distribution(config.training, environment.cluster)
+    with StopSignal() as stop, distribution.interrupted_by_losses():
+        with distribution.chief_first():
+            if distribution.is_chief and config.training.resume == "restart":
+                folder.discard()
+            files = data_files.find_files(config.data, folder.path("sample"))
+            identity = folder.identify(config, data_files.fingerprints(files))
+            if distribution.is_chief and (checkpoints.steps() or folder.is_complete()):
+                folder.check(identity)
+        if folder.is_complete():
+            logger.info("%s is complete; --resume=restart runs it again", folder.job_dir)
+            return folder.read_report()
 
-    with StopSignal() as stop:
         # 1. Data: statistics of the training rows, encoded rows.
         keras.utils.set_random_seed(config.training.seed)
         datasets = build_datasets(config, files)
-        folder.claim(identity)
-        storage.write_text(folder.path("config.yaml"), config_yaml(config))
-        storage.write_text(folder.path("statistics.json"), datasets.statistics.to_json())
+        if distribution.is_chief:
+            folder.claim(identity)
+            storage.write_text(folder.path("config.yaml"), config_yaml(config))
+            storage.write_text(folder.path("statistics.json"), datasets.statistics.to_json())
 
         # 2. Model: objective, network, optimizer, compiled steps.
         num_rows = {name: store.num_rows for name, store in datasets.stores.items()}
-        plan = make_plan(config.training, num_rows["train"], num_rows.get("validation", 0))
+        plan = make_plan(
+            config.training,
+            num_rows["train"],
+            num_rows.get("validation", 0),
+            distribution.num_replicas,
+        )
         objective = Objective(config, datasets.statistics)
-        program = build_program(config, datasets, objective, plan)
+        program = build_program(config, datasets, objective, plan, distribution)
 
         # 3. Training, from the newest checkpoint if there is one.
         state = RunState(**(checkpoints.restore_latest(program.checkpoint) or {}))
-        report.log_start(datasets.encoder, program, plan, state, folder)
+        distribution.check_equal("the step of the newest checkpoint", state.step)
         prepared = time.monotonic()
         reporter = MetricReporter(config.tuning.metric_tag, objective.monitor, environment)
-        own = [
-            Console(plan, state.step, state.history),
-            JsonLines(folder.path("metrics.jsonl"), state.history),
-            Scalars(folder.log_dir, state.history),
-            Tuning(reporter, state.history),
-        ]
+        own: list[keras.callbacks.Callback] = []
+        if distribution.is_chief:
+            report.log_start(datasets.encoder, program, plan, state, folder)
+            own = [
+                Console(plan, state.step, state.history),
+                JsonLines(folder.path("metrics.jsonl"), state.history),
+                Scalars(folder.log_dir, state.history),
+                Tuning(reporter, state.history),
+            ]
         TrainingLoop(
             program,
             plan,
@@ -132,14 +158,19 @@ def train_and_evaluate(
             checkpoints=checkpoints,
             callbacks=keras.callbacks.CallbackList([*own, *callbacks], model=program.model),
             stop=stop,
-        ).run(training_rows(config, datasets, plan, state.step))
+        ).run(training_rows(config, datasets, plan, distribution, state.step))
+        if distribution.num_replicas > 1:
+            report.log_replicas(distribution.gather(program.checksums()))
         program.best.restore()
         trained = time.monotonic()
 
         # 4. Evaluation: validation, and the test rows for the first and only time.
         results = evaluate_parts(program, datasets)
-        baselines = evaluate_baselines(config, datasets, objective, plan, state)
+        baselines = evaluate_baselines(config, datasets, objective, plan, state, distribution)
         reporter.report_final(state.step, results.get("validation", {}))
+        if not distribution.is_chief:
+            distribution.wait_for_peers()
+            return {}
 
         # 5. The served model, replayed in a fresh process before anyone can see it.
         exported = export(config, datasets, program, folder)
@@ -163,51 +194,99 @@ def train_and_evaluate(
         )
         folder.complete(summary)
         report.log_summary(summary)
+        distribution.wait_for_peers()
         return summary
 
 
+def evaluate_checkpoints(
+    config: Config, folder: RunFolder, checkpoints: CheckpointFolder, cluster: Cluster
+) -> None:
+    """The evaluator of a cluster: validation metrics of each checkpoint, until the run ends.
+
+    It computes on one device of its own, beside the chief and never in its way.
+    """
+    # Its variables must be those of the checkpoints.
+    distribution = make_one_device(has_average=not cluster.addresses.get("ps"))
+    files = data_files.find_files(config.data, folder.path("sample"))
+    datasets = build_datasets(config, files)
+    if "validation" not in datasets.stores:
+        raise UserError("an evaluator needs validation rows; give data.validation")
+    num_rows = datasets.stores["train"].num_rows
+    plan = make_plan(config.training, num_rows, datasets.stores["validation"].num_rows)
+    objective = Objective(config, datasets.statistics)
+    program = build_program(config, datasets, objective, plan, distribution)
+    follow_checkpoints(
+        program,
+        evaluate=lambda: evaluate(program, datasets.stores["validation"]),
+        checkpoints=checkpoints,
+        records_path=folder.path("evaluator.jsonl"),
+        log_dir=storage.join(folder.log_dir, "evaluator"),
+        is_over=folder.is_complete,
+    )
+
+
 def build_datasets(config: Config, files: dict[Part, tuple[str, ...]]) -> Datasets:
-    """Read each part of the data, learn the statistics, and encode every row once."""
+    """Read each part of the data, learn the statistics, and encode every row once.
+
+    Where another run has left the same in data.cache_dir, it is taken from there.
+    """
     parts = open_parts(config, files)
-    if config.data.statistics_path:
+    budget = Budget(
+        config.data.memory_budget_mb, config.data.disk_budget_mb, config.data.scratch_dir
+    )
+    cache = RowCache(config, files, tf.__version__)
+    cached = cache.load(budget)
+    if cached is not None:
+        statistics = cached.statistics
+    elif config.data.statistics_path:
         statistics = _read_statistics(config.data.statistics_path)
     else:
         statistics = parts["train"].statistics()
     encoder = FeatureEncoder(
         config, statistics, config.model.embedding_dim, read_vocabularies(config)
     )
-    budget = Budget(
-        config.data.memory_budget_mb, config.data.disk_budget_mb, config.data.scratch_dir
-    )
+    stores = _encode(config, parts, encoder, budget) if cached is None else cached.stores
+    for part in parts.values():
+        part.reader.release()
+    report.log_data(stores, parts)
+    if cached is None:
+        readers = {id(part.reader): part.reader for part in parts.values()}
+        cache.save(statistics, stores, [reader.bad_rows for reader in readers.values()])
+    layout = RowLayout(len(encoder.layout.ids), len(encoder.layout.numbers))
+    return Datasets(parts, statistics, encoder, layout, stores)
+
+
+def _encode(
+    config: Config, parts: dict[Part, DataPart], encoder: FeatureEncoder, budget: Budget
+) -> dict[Part, RowStore]:
     stores: dict[Part, RowStore] = {}
     for name, part in parts.items():
         num_units = len(part.reader.units)
         stores[name] = store_rows(part.packed(encoder), num_units, config.data.storage, budget)
         if not stores[name].num_rows:
             raise UserError(f"the {name} data has no usable row, or all have weight 0")
-    for part in parts.values():
-        part.reader.release()
-    report.log_data(stores, parts)
-    layout = RowLayout(len(encoder.layout.ids), len(encoder.layout.numbers))
-    return Datasets(parts, statistics, encoder, layout, stores)
+    return stores
 
 
-def build_program(config: Config, datasets: Datasets, objective: Objective, plan: Plan) -> Program:
+def build_program(
+    config: Config, datasets: Datasets, objective: Objective, plan: Plan, distribution: Distribution
+) -> Program:
     """The Keras model under its strategy, and its compiled steps."""
-    strategy = make_strategy()
+    rows_per_replica = plan.batch_size // distribution.num_replicas
     try:
-        with strategy.scope():
+        with distribution.strategy.scope():
             network = WideAndDeep(
                 datasets.encoder.layout,
                 config.model,
-                batch_size=plan.batch_size,
+                # TPUs have no updates by rows: as if all tables were small against the batch.
+                batch_size=sys.maxsize if distribution.kind == "tpu" else rows_per_replica,
                 num_outputs=objective.num_outputs,
                 offset=objective.offset,
                 seed=config.training.seed,
                 precision=config.training.precision,
             )
         return Program(
-            strategy,
+            distribution,
             network,
             objective,
             config,
@@ -233,7 +312,12 @@ def evaluate_parts(program: Program, datasets: Datasets) -> dict[str, dict[str, 
 
 
 def evaluate_baselines(
-    config: Config, datasets: Datasets, objective: Objective, plan: Plan, state: RunState
+    config: Config,
+    datasets: Datasets,
+    objective: Objective,
+    plan: Plan,
+    state: RunState,
+    distribution: Distribution,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Metrics of the references by name and part: the training mean, and the wide part alone.
 
@@ -252,11 +336,11 @@ def evaluate_baselines(
         network = config.model.model_copy(update={"towers": "wide"})
         wide_config = config.model_copy(update={"model": network})
         num_steps = state.kept_step
-        program = build_program(wide_config, datasets, objective, plan)
+        program = build_program(wide_config, datasets, objective, plan, distribution)
         shorter = dataclasses.replace(plan, total_steps=num_steps, num_evals=0)
         step = 0
-        for rows in training_rows(config, datasets, shorter, first_step=0):
-            program.train(rows, tf.constant(step, tf.int64))
+        for rows in training_rows(config, datasets, shorter, distribution, first_step=0):
+            program.train(rows, step)
             step += len(rows)
         with averaged_weights(program):
             baselines["wide_only"] = evaluate_parts(program, datasets)
@@ -314,8 +398,11 @@ def _validation(
     return lambda: evaluate(program, store, config.evaluation.eval_rows)
 
 
-def training_rows(config: Config, datasets: Datasets, plan: Plan, first_step: int) -> TrainingRows:
-    """The tf.data pipeline of the training rows, from the call after `first_step` on."""
+def training_rows(
+    config: Config, datasets: Datasets, plan: Plan, distribution: Distribution, first_step: int
+) -> TrainingRows:
+    """The tf.data pipeline of this process's training rows, from the call after a step on."""
+    part = distribution.local_slice(plan.batch_size)
     chunks = functools.partial(
         training_chunks,
         datasets.stores["train"],
@@ -324,5 +411,6 @@ def training_rows(config: Config, datasets: Datasets, plan: Plan, first_step: in
         first_step=first_step,
         call_length=plan.call_length,
         window_rows=config.data.shuffle_rows,
+        part=part if distribution.num_peers > 1 else None,
     )
-    return TrainingRows(chunks, datasets.layout, plan.batch_size)
+    return TrainingRows(chunks, datasets.layout, part.stop - part.start)

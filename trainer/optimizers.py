@@ -119,7 +119,9 @@ class Optimizer(tf.Module):
             merged = _clip(merged, self._config.clip_norm)
         t = tf.cast(step, tf.float32) + 1.0
         rates = self.learning_rates(step)
-        if context.num_replicas_in_sync == 1:
+        # On a parameter server the update must run where the variable is, not on the worker.
+        is_remote = isinstance(context.strategy, tf.distribute.ParameterServerStrategy)
+        if context.num_replicas_in_sync == 1 and not is_remote:
             self._update(None, merged, rates, t)
         else:
             context.merge_call(self._update, args=(merged, rates, t))

@@ -89,16 +89,26 @@ class Plan:
         )
 
 
-def make_plan(config: TrainingConfig, num_rows: int, num_validation_rows: int) -> Plan:
+def make_plan(
+    config: TrainingConfig, num_rows: int, num_validation_rows: int, num_replicas: int = 1
+) -> Plan:
     """The plan for a training set of `num_rows` rows.
 
     Raises:
-        UserError: the batch is larger than the training set.
+        UserError: the batch is larger than the training set, or cannot be cut into equal parts for
+            the replicas.
     """
     if config.batch_size == "auto":
         batch_size = min(256 if num_rows < LARGE_TABLE_ROWS else 1024, num_rows)
+        batch_size = max(batch_size // num_replicas, 1) * num_replicas
     else:
         batch_size = config.batch_size
+    if batch_size % num_replicas:
+        lower = batch_size // num_replicas * num_replicas
+        raise UserError(
+            f"training.batch_size must be a multiple of {num_replicas} replicas; received "
+            f"{batch_size}. Use {f'{lower} or ' if lower else ''}{lower + num_replicas}"
+        )
     if batch_size > num_rows:
         raise UserError(
             f"training.batch_size {batch_size} is larger than the training set of {num_rows} rows; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -54,9 +54,22 @@ def log_start(
                 "  %s table: %d rows of %d, %s updates", parameter.part, rows, width, update
             )
     logger.info("training: %s", plan.describe())
+    logger.info("devices: %s", program.distribution.describe())
     logger.info("run folder: %s", folder.job_dir)
     if state.step:
         logger.info("resuming at step %d", state.step)
+
+
+def log_replicas(checksums: Sequence[int]) -> None:
+    """Whether the weights of all replicas are the same bits, as they must be."""
+    if len(set(checksums)) == 1:
+        logger.info("weights are equal on all %d replicas (%06x)", len(checksums), checksums[0])
+    else:
+        logger.warning(
+            "weights differ between the replicas (%s): the machines compute differently; use equal "
+            "machines for all workers",
+            ", ".join(f"{checksum:06x}" for checksum in checksums),
+        )
 
 
 def build_report(

@@ -79,7 +79,7 @@ class BlockStore:
         self._block_rows = np.array(block_rows, np.int64)
 
     def in_order(self) -> Iterator[np.ndarray]:
-        """See `RowStore`."""
+        """See `RowStore`; the pieces are the blocks."""
         return (self._blocks[i] for i in range(len(self._blocks)))
 
     def windows(
@@ -220,7 +220,7 @@ def store_rows(
     blocks = writer.finish(lengths)
     if blocks is None:
         return StreamStore(read, file_blocks)
-    return BlockStore(blocks, lengths, "disk" if isinstance(blocks, _FileBlocks) else "memory")
+    return BlockStore(blocks, lengths, "disk" if isinstance(blocks, FileBlocks) else "memory")
 
 
 class _RowWriter:
@@ -279,16 +279,17 @@ class _RowWriter:
             return self._blocks
         self._budget.disk_bytes -= self._bytes
         self._file.flush()
-        return _FileBlocks(self._file, lengths, self._width)
+        return FileBlocks(self._file, lengths, self._width)
 
 
-class _FileBlocks(Sequence[np.ndarray]):
-    """Blocks of an open scratch file, read when asked for.
+class FileBlocks(Sequence[np.ndarray]):
+    """Blocks of an open file, read when asked for.
 
     Not memory-mapped: pages that were touched would count as this process's memory.
     """
 
     def __init__(self, file: BinaryIO, lengths: Sequence[int], width: int):
+        """Take a file of (R, width) int32 blocks of `lengths` rows, one after another."""
         self._file, self._width = file, width
         self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]) * 4 * width
 

@@ -14,10 +14,14 @@ from trainer.errors import UserError
 _FREE_SETTINGS = (
     "output",
     "data.scratch_dir",
+    "data.cache_dir",
     "training.checkpoint_steps",
     "training.checkpoint_seconds",
     "training.keep_checkpoints",
     "training.resume",
+    "training.strategy",
+    "training.communication",
+    "training.logical_cpus",
 )
 
 
