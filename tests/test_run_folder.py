@@ -97,7 +97,7 @@ def test_the_same_config_and_files_are_the_same_run(job_dir):
 @pytest.mark.parametrize(
     "sections",
     [
-        {"data": {"scratch_dir": "/elsewhere"}},
+        {"data": {"scratch_dir": "/elsewhere", "cache_dir": "/elsewhere"}},
         {"training": {"checkpoint_steps": 5, "checkpoint_seconds": 1, "keep_checkpoints": 9}},
         {"training": {"resume": "restart"}},
     ],
