@@ -19,9 +19,6 @@ _FREE_SETTINGS = (
     "training.checkpoint_seconds",
     "training.keep_checkpoints",
     "training.resume",
-    "training.strategy",
-    "training.communication",
-    "training.logical_cpus",
 )
 
 
