@@ -19,6 +19,9 @@ _FREE_SETTINGS = (
     "training.checkpoint_seconds",
     "training.keep_checkpoints",
     "training.resume",
+    "training.strategy",
+    "training.communication",
+    "training.logical_cpus",
 )
 
 
