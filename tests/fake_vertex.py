@@ -228,9 +228,9 @@ def _check(job, kind):
     """What the service refuses beyond the shape of the message; ValueError."""
     if not 1 <= len(job.get("displayName", "")) <= 128:
         raise ValueError("display_name must be 1 to 128 characters")
-    for text in [part for pair in job.get("labels", {}).items() for part in pair]:
-        if not re.fullmatch(r"[a-z0-9_-]{0,63}", text):
-            raise ValueError(f"label {text!r} has characters other than [a-z0-9_-] or is too long")
+    for key, value in job.get("labels", {}).items():
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}", f"{key}={value}"):
+            raise ValueError(f"label {key}={value} has other than [a-z0-9_-] or is too long")
     spec = job.get("jobSpec" if kind == "customJobs" else "trialJobSpec", {})
     pools = spec.get("workerPoolSpecs", [])
     if not pools:

@@ -109,8 +109,8 @@ def test_gcloud_submits(fake, tmp_path):
         ({"jobSpec": {"workerPoolSpecs": [POOL | {"machineSpec": {}}]}}, "machine_type"),
         ({"jobSpec": {"workerPoolSpecs": [POOL | {"replicaCount": 2}]}}, "must be 1"),
         ({"displayName": ""}, "display_name"),
-        ({"labels": {"Version": "1"}}, "label 'Version'"),
-        ({"labels": {"version": "1.0"}}, "label '1.0'"),
+        ({"labels": {"Version": "1"}}, "label Version=1"),
+        ({"labels": {"version": "1.0"}}, "label version=1.0"),
     ],
 )
 def test_wrong_job_is_refused(fake, change, message):

@@ -1,5 +1,6 @@
 """The labels that say which code a job runs."""
 
+import argparse
 import os
 import re
 import shutil
@@ -8,7 +9,8 @@ import subprocess
 import pytest
 
 from trainer import __version__
-from trainer.jobs.job_labels import make_labels
+from trainer.errors import UserError
+from trainer.jobs.job_labels import make_labels, merge_labels, parse_labels
 
 ENVIRON = {"PATH": os.environ["PATH"]} | {
     f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
@@ -67,3 +69,30 @@ def test_folder_inside_another_repository_has_no_revision(checkout):
 
 def test_machine_without_git_has_no_revision(checkout, tmp_path):
     assert set(make_labels({"PATH": str(tmp_path)}, checkout)) == {"trainer_version"}
+
+
+def test_later_labels_win():
+    assert merge_labels({"a": "1", "b": "2"}, {}, {"b": "3", "c": ""}) == {
+        "a": "1",
+        "b": "3",
+        "c": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("Group", "a"), ("group", "A b"), ("group", "x" * 64), ("", "a"), ("9", "a"), ("g" * 64, "a")],
+)
+def test_illegal_label_is_refused(key, value):
+    with pytest.raises(UserError, match=r"label .*must be at most 63 of a-z, 0-9, _ and -"):
+        merge_labels({"good": "1"}, {key: value})
+
+
+@pytest.mark.parametrize("text", ["team", "a=1,b"])
+def test_label_without_a_value_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"expected KEY=VALUE,...; .*'{text}'"):
+        parse_labels(text)
+
+
+def test_value_of_a_label_may_be_empty():
+    assert parse_labels("a=,") == {"a": ""}

@@ -1,12 +1,15 @@
-"""The labels of a job: which version of the trainer it runs."""
+"""The labels of a job: which version of the trainer it runs, and what the user adds."""
 
 from __future__ import annotations
 
+import argparse
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from trainer import __version__
+from trainer.errors import UserError
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +32,41 @@ def make_labels(environ: Mapping[str, str], checkout: Path = _CHECKOUT) -> dict[
         if revision:
             labels["git_revision"] = f"{revision}-dirty" if is_dirty else revision
     return labels
+
+
+def parse_labels(text: str) -> dict[str, str]:
+    """The labels of a command line, `KEY=VALUE,...`, for argparse.
+
+    >>> parse_labels("team=ads,run=3")
+    {'team': 'ads', 'run': '3'}
+    """
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    if not all(separator for _, separator, _ in pairs):
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE,...; received {text!r}")
+    return {key: value for key, _, value in pairs}
+
+
+def merge_labels(*layers: Mapping[str, str]) -> dict[str, str]:
+    """All labels, later layers over earlier ones.
+
+    Raises:
+        UserError: a key or a value that the service refuses.
+
+    Source: Google Cloud, "Requirements for labels": at most 63 characters; other than ASCII
+    letters are allowed there, and refused here since gcloud and shells differ on them.
+    """
+    labels = {str(key): str(value) for layer in layers for key, value in layer.items()}
+    for key, value in labels.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key) or not _is_label(value):
+            raise UserError(
+                f"label {key}={value}: key and value must be at most 63 of a-z, 0-9, _ and -, and "
+                "a key begins with a letter"
+            )
+    return labels
+
+
+def _is_label(text: str) -> bool:
+    return re.fullmatch(r"[a-z0-9_-]{0,63}", text) is not None
 
 
 def _git(checkout: Path, environ: Mapping[str, str], *arguments: str) -> str:
