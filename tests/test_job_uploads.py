@@ -6,16 +6,12 @@ from trainer import cloud_files, storage
 from trainer.errors import UserError
 from trainer.jobs import package
 from trainer.jobs.job_file import read_job_file
-from trainer.jobs.job_service import Place
 from trainer.jobs.job_uploads import (
-    check_bucket,
     config_uri,
     own_packages,
     upload_config,
     upload_packages,
 )
-
-PLACE = Place("a-project", "us-central1")
 
 
 def _job(tmp_path, text):
@@ -60,50 +56,6 @@ def test_package_of_another_version_is_left_and_said_so(tmp_path, capsys):
     assert capsys.readouterr().out == (
         f"note: {uri} is taken as it is; this checkout makes {package.SDIST_NAME}\n"
     )
-
-
-def test_bucket_that_is_absent_comes_with_the_command_to_make_it(emulator):
-    with pytest.raises(UserError) as caught:
-        check_bucket("no-bucket", PLACE)
-
-    assert str(caught.value) == (
-        "the bucket gs://no-bucket does not exist; make it: gcloud storage buckets create "
-        "gs://no-bucket --project=a-project --location=us-central1"
-    )
-
-
-def test_bucket_elsewhere_is_named_with_both_regions(emulator):
-    # All buckets of the emulator are in the multi-region US.
-    with pytest.raises(UserError, match="gs://bucket is in us and the job in us-central1"):
-        check_bucket("bucket", PLACE)
-
-    check_bucket("bucket", PLACE, has_regions=False)
-    check_bucket("bucket", Place("a-project", "us"))
-
-
-def test_bucket_that_may_not_be_looked_at_is_passed(monkeypatch):
-    class Client:
-        def get_bucket(self, _):
-            from google.api_core.exceptions import Forbidden
-
-            raise Forbidden("storage.buckets.get")
-
-    monkeypatch.setattr(cloud_files, "client", Client)
-
-    check_bucket("bucket", PLACE)
-
-
-def test_missing_credentials_name_the_login_command(monkeypatch):
-    class Client:
-        def get_bucket(self, _):
-            from google.auth.exceptions import DefaultCredentialsError
-
-            raise DefaultCredentialsError("none found")
-
-    monkeypatch.setattr(cloud_files, "client", Client)
-
-    with pytest.raises(UserError, match=r"gs://bucket: no valid.*none found.*auth application-def"):
-        check_bucket("bucket", PLACE)
 
 
 def test_config_arrives_byte_by_byte(emulator, tmp_path, capsys):

@@ -33,7 +33,7 @@ NAMES = {
     "BUCKET": "bucket",
     "IMAGE": "us-central1-docker.pkg.dev/a-project/r/trainer",
 }
-ENVIRON = {"PATH": os.environ["PATH"], "STORAGE_EMULATOR_HOST": "of the fixture"}
+ENVIRON = {"PATH": os.environ["PATH"]}
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def names_file(tmp_path, monkeypatch):
 def run(fake, names_file, emulator):
     """A function that submits as the command line does."""
 
-    def submit_with(*argv, kind="custom", environ=ENVIRON):
+    def submit_with(*argv, kind="custom"):
         cut = argv.index("--") if "--" in argv else len(argv)
         options = [f"--names={names_file}", f"--api_endpoint={fake.url}", "--poll_seconds=0"]
-        submit.main([*argv[:cut], *options, *argv[cut:]], environ, kind=kind)
+        submit.main([*argv[:cut], *options, *argv[cut:]], ENVIRON, kind=kind)
 
     return submit_with
 
@@ -244,15 +244,10 @@ def test_names_file_holds_the_examples_that_are_refused():
 
 
 def test_absent_bucket_stops_before_the_job(run, fake):
-    with pytest.raises(UserError, match="gs://no-bucket does not exist; make it: gcloud storage"):
+    with pytest.raises(
+        UserError, match="there is no bucket no-bucket; gcloud storage buckets create"
+    ):
         run(CPU, "--bucket=no-bucket")
-
-    assert fake.requests == []
-
-
-def test_bucket_in_another_region_stops_before_the_job(run, fake):
-    with pytest.raises(UserError, match="gs://bucket is in us and the job in us-central1"):
-        run(CPU, environ={"PATH": os.environ["PATH"]})
 
     assert fake.requests == []
 
@@ -280,7 +275,8 @@ def test_failed_job_exits_with_its_message(emulator, names_file):
         done = _script("submit_job.py", CPU, fake, names_file, "--poll_seconds=0")
 
     assert done.returncode == TrainingFailed.exit_code
-    [line] = done.stderr.splitlines()
+    *_, line = done.stderr.splitlines()
+    assert "Traceback" not in done.stderr
     assert line.startswith("error: the job failed: The replica exited with 2; its log: https://")
 
 
@@ -319,7 +315,7 @@ def test_errors_of_the_check_stop_the_submission(run, fake, monkeypatch, capsys)
         Finding("warning", "job.yaml:2 b", "is odd"),
         Finding("error", "job.yaml:3 c", "is bad"),
     ]
-    monkeypatch.setattr(submit, "check_job", lambda job, names: findings)
+    monkeypatch.setattr(submit, "check_job", lambda job, names, **_: findings)
 
     with pytest.raises(UserError, match=r"job_cpu\.yaml has 2 errors, see above; nothing was"):
         run(CPU)
@@ -334,7 +330,7 @@ def test_errors_of_the_check_stop_the_submission(run, fake, monkeypatch, capsys)
 
 def test_one_error_is_the_message_and_warnings_do_not_stop(run, fake, monkeypatch, capsys):
     findings = [Finding("warning", "job.yaml:2 b", "is odd")]
-    monkeypatch.setattr(submit, "check_job", lambda job, names: findings)
+    monkeypatch.setattr(submit, "check_job", lambda job, names, **_: findings)
     run(CPU, "--no_follow")
     assert capsys.readouterr().err == "warning: job.yaml:2 b: is odd\n"
 
@@ -349,11 +345,18 @@ def test_check_sees_the_local_config(run, monkeypatch, tmp_path):
     config = tmp_path / "mine.yaml"
     config.write_text((ROOT / "configs" / "taxifare_sample.yaml").read_text())
     seen = []
-    monkeypatch.setattr(submit, "check_job", lambda job, names: seen.append(job) or [])
+
+    def check(job, names, *, read_data, uploads):
+        seen.append((job, uploads))
+        return []
+
+    monkeypatch.setattr(submit, "check_job", check)
 
     run(CPU, f"--config={config}", "--no_follow", "--", "--epochs=2")
 
-    assert seen[0].trainer_args[-2:] == (f"--config={config}", "--epochs=2")
+    [(job, uploads)] = seen
+    assert job.trainer_args[-2:] == (f"--config={config}", "--epochs=2")
+    assert uploads == (str(config),)
 
 
 @pytest.mark.skipif(not shutil.which("gcloud"), reason="gcloud is not on the PATH")

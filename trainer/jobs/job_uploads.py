@@ -6,11 +6,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from trainer import cloud_files, storage
+from trainer import storage
 from trainer.errors import UserError
 from trainer.jobs import package
 from trainer.jobs.job_file import JobFile
-from trainer.jobs.job_service import Place
 
 
 def config_uri(job: JobFile, names: Mapping[str, str]) -> str:
@@ -49,41 +48,6 @@ def own_packages(job: JobFile) -> tuple[str, ...]:
         elif name.startswith(package.SDIST_NAME.partition("-")[0]):
             print(f"note: {uri} is taken as it is; this checkout makes {package.SDIST_NAME}")
     return tuple(own)
-
-
-def check_bucket(bucket: str, place: Place, *, has_regions: bool = True) -> None:
-    """Look whether the bucket is there and in the job's region, as far as the account may look.
-
-    Args:
-        bucket: its name.
-        place: where the job is to run.
-        has_regions: False for an emulator, whose buckets are all in "US".
-
-    Raises:
-        UserError: it is absent or elsewhere, or there are no credentials.
-    """
-    try:
-        location = cloud_files.client().get_bucket(bucket).location.lower()
-    except Exception as error:
-        from google.api_core import exceptions
-
-        if isinstance(error, exceptions.Forbidden):
-            return  # Who may write objects need not have the right to see the bucket.
-        if isinstance(error, exceptions.NotFound):
-            raise UserError(
-                f"the bucket gs://{bucket} does not exist; make it: gcloud storage buckets create "
-                f"gs://{bucket} --project={place.project} --location={place.region}"
-            ) from error
-        reason = cloud_files.refusal(error)
-        if reason is None:
-            raise
-        raise UserError(f"cannot look at gs://{bucket}: {reason}") from error
-    if has_regions and location != place.region:
-        raise UserError(
-            f"the bucket gs://{bucket} is in {location} and the job in {place.region}; they must "
-            "be in one region (no multi-region): set REGION or BUCKET in configs/names.env, or "
-            "make another bucket"
-        )
 
 
 def upload_config(source: str, destination: str) -> None:

@@ -35,7 +35,6 @@ from trainer.jobs.job_service import (
     refusals,
 )
 from trainer.jobs.job_uploads import (
-    check_bucket,
     config_uri,
     own_packages,
     upload_config,
@@ -118,11 +117,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], *, kind: Kind = "custo
     if options.dry_run:
         _show(submission)
         return
-    _refuse_examples(submission)
     client = connect(submission.place)
-    bucket = submission.bucket
-    if bucket:
-        check_bucket(bucket, submission.place, has_regions="STORAGE_EMULATOR_HOST" not in environ)
     if submission.config is not None:
         upload_config(*submission.config)
     upload_packages(submission.packages)
@@ -157,12 +152,15 @@ def prepare(
         raise UserError(
             f"{options.job} is a {job.kind} job; submit it with python {_SCRIPTS[job.kind]}"
         )
+    if not options.dry_run:
+        _refuse_examples(job, names)
     # The check reads the config where it is, since it is uploaded only if the check passes.
     own = [f"--config={options.config}"] if options.config else []
-    _check(with_flags(job, [*own, *flags]), names)
     config = None
     if options.config and not storage.is_remote(options.config):
         config = options.config, config_uri(job, names)
+    _check(with_flags(job, [*own, *flags]), names, is_online=not options.dry_run, upload=config)
+    if config is not None:
         own = [f"--config={config[1]}"]
     # A tuning file may have labels of its own; a custom job's has no place for any.
     own_labels = job.values.get("labels") or {}
@@ -241,9 +239,12 @@ def _display_name(options: argparse.Namespace) -> str:
     return str(options.name)
 
 
-def _check(job: JobFile, names: Mapping[str, str]) -> None:
+def _check(
+    job: JobFile, names: Mapping[str, str], *, is_online: bool, upload: tuple[str, str] | None
+) -> None:
     """Prints what the check finds; UserError where that would make the job fail."""
-    findings = check_job(job, names)
+    uploads = upload[:1] if upload else ()
+    findings = check_job(job, names, read_data=is_online, uploads=uploads)
     errors = [finding for finding in findings if finding.severity == "error"]
     for finding in findings:
         if finding.severity != "error" or len(errors) > 1:
@@ -254,11 +255,11 @@ def _check(job: JobFile, names: Mapping[str, str]) -> None:
         raise UserError(f"{job.path} has {len(errors)} errors, see above; nothing was submitted")
 
 
-def _refuse_examples(submission: Submission) -> None:
+def _refuse_examples(job: JobFile, names: Mapping[str, str]) -> None:
     """UserError where a name that the job uses is still the example of configs/names.env."""
     for name in ("PROJECT", "BUCKET", "IMAGE"):
-        value = submission.names.get(name, "")
-        if _EXAMPLES.search(value) and (name == "PROJECT" or value in submission.job.text):
+        value = names.get(name, "")
+        if _EXAMPLES.search(value) and (name == "PROJECT" or value in job.text):
             raise UserError(
                 f"{name} is still {value!r}, the example of configs/names.env; put in yours there, "
                 f"or pass --{name.lower()}=..."
