@@ -99,7 +99,7 @@ def test_labels_of_a_tuning_job_are_texts():
     assert errors == {
         "labels.x": "must be a text; YAML reads True as true or false, put it in quotes"
     }
-    assert repaired == {"labels": {"x": "True", "z": "1"}}
+    assert repaired == {"labels": {"x": "true", "z": "1"}}
 
 
 def test_only_one_kind_of_value_spec():

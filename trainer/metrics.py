@@ -2,7 +2,7 @@
 
 One function per task, rows in and a dict out. A metric that the rows do not define (AUC of one
 class, R2 of a constant label) is absent from the dict: never NaN, never a made-up 0. A further task
-is a further function with its names in `_TASK_METRICS` and its branch in `task_metrics`.
+is a further function with its names in `TASK_METRICS` and its branch in `task_metrics`.
 
 Axes: B rows, G groups of rows with equal score.
 """
@@ -37,7 +37,7 @@ METRIC_GOALS: dict[str, Goal] = {
     "f1": "maximize",
 }
 # By task; the first is what `training.monitor: auto` stands for.
-_TASK_METRICS: dict[Task, tuple[str, ...]] = {
+TASK_METRICS: dict[Task, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "r2"),
     "binary": ("log_loss", "auc", "pr_auc", "accuracy", "precision", "recall", "f1"),
 }
@@ -63,7 +63,7 @@ def resolve_monitor(monitor: str, task: Task) -> Monitor:
     >>> resolve_monitor("auto", "binary")
     Monitor(name='log_loss', goal='minimize')
     """
-    valid = _TASK_METRICS[task]
+    valid = TASK_METRICS[task]
     name = valid[0] if monitor == "auto" else monitor
     if name not in valid:
         raise UserError(

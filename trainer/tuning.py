@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 # hypertune's own default, read by the tuning service where CLOUD_ML_HP_METRIC_FILE is not set.
 _DEFAULT_METRIC_FILE = "/tmp/hypertune/output.metrics"
 # Fields of hypertune's line: a tag of that name would overwrite them.
-_RESERVED_TAGS = ("trial", "timestamp", "global_step", "checkpoint_path")
+RESERVED_TAGS = ("trial", "timestamp", "global_step", "checkpoint_path")
 # Newest reports that are kept, hypertune's own bound.
 _MAX_REPORTS = 100
 
@@ -112,9 +112,9 @@ def _checked_tag(tag: str) -> str:
             "tuning.metric_tag must be the metricId of the study, without whitespace, e.g. "
             f"val_rmse; received {tag!r}"
         )
-    if tag in _RESERVED_TAGS:
+    if tag in RESERVED_TAGS:
         raise UserError(
-            f"tuning.metric_tag must not be one of {', '.join(_RESERVED_TAGS)}, the other fields "
+            f"tuning.metric_tag must not be one of {', '.join(RESERVED_TAGS)}, the other fields "
             f"of hypertune's file; received {tag!r}. Rename the study's metricId, e.g. val_rmse"
         )
     return tag

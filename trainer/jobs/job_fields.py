@@ -77,7 +77,7 @@ def _message(values: Any, descriptor: Any, path: Path, errors: list[FieldError])
     fields = {field.json_name: field for field in descriptor.fields}
     repaired: dict[str, Any] = {}
     taken: dict[str, str] = {}
-    for key, value in values.items():
+    for key, value in _moved(values, fields, path, errors).items():
         name = key if key in fields else _meant(key, fields, path, errors)
         if name is None or value is None:
             continue
@@ -88,6 +88,25 @@ def _message(values: Any, descriptor: Any, path: Path, errors: list[FieldError])
             continue
         repaired[name] = _field(value, fields[name], (*path, key), errors)
     return repaired
+
+
+def _moved(
+    values: dict[Any, Any], fields: Mapping[str, Any], path: Path, errors: list[FieldError]
+) -> dict[Any, Any]:
+    """The values, with each key that belongs one level deeper put there, after noting the error."""
+    moved = dict(values)
+    for key in [key for key in values if isinstance(key, str) and key not in fields]:
+        for name, field in sorted(fields.items(), key=lambda item: item[0] not in moved):
+            child = field.message_type
+            is_owner = child is not None and key in {inner.json_name for inner in child.fields}
+            if not is_owner or _is_repeated(field) or child.full_name.startswith("google.protobuf"):
+                continue
+            if not isinstance(moved.get(name, {}), dict):
+                continue
+            errors.append(FieldError((*path, key), f"belongs under {name}; move it there"))
+            moved[name] = {**moved.get(name, {}), key: moved.pop(key)}
+            break
+    return moved
 
 
 def _meant(key: Any, fields: Mapping[str, Any], path: Path, errors: list[FieldError]) -> str | None:
@@ -125,7 +144,8 @@ def _field(value: Any, field: Any, path: Path, errors: list[FieldError]) -> Any:
         if item is None:
             message = "is empty; write {} for a pool or item that is left out"
             errors.append(FieldError((*path, index), message))
-        items.append({} if item is None else _single(item, field, (*path, index), errors))
+        else:
+            items.append(_single(item, field, (*path, index), errors))
     return items
 
 
@@ -157,7 +177,7 @@ def _single(value: Any, field: Any, path: Path, errors: list[FieldError]) -> Any
 def _text(value: Any, path: Path, errors: list[FieldError]) -> str:
     if not isinstance(value, str):
         errors.append(FieldError(path, f"must be a text; {_unquoted(value)}"))
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _boolean(value: Any, path: Path, errors: list[FieldError]) -> bool:
