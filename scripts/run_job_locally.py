@@ -1,6 +1,6 @@
 """Run a Vertex AI job file on this machine: every replica a process, gs:// a folder.
 
-python scripts/run_job_locally.py configs/job_workers.yaml [--names=FILE] [--job=NAME]
+python scripts/run_job_locally.py configs/job_workers.yaml [--names=FILE] [--name=NAME]
     [--work_dir=DIR] [--gs_dir=DIR] [--package=SDIST] [-- FLAGS OF THE TRAINER]
 """
 

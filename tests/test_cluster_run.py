@@ -16,8 +16,8 @@ import pytest
 from runs import ROOT
 
 from trainer.errors import UserError
-from trainer.jobs import cluster_run
-from trainer.jobs.job_file import read_job_file
+from trainer.jobs import cluster_run, package
+from trainer.jobs.job_file import read_job_file, read_names
 
 STAND_IN = """
 import json, os, signal, subprocess, sys, time
@@ -190,14 +190,14 @@ def command(path, tmp_path, package_dir, *options):
         sys.executable,
         str(ROOT / "scripts" / "run_job_locally.py"),
         str(path),
-        "--job=one",
+        "--name=one",
         f"--work_dir={tmp_path}/work",
         f"--package={package_dir}",
         *options,
     ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_nothing_is_left_running_whatever_ends_the_command(
     write_job, package_dir, tmp_path, number
 ):
@@ -222,7 +222,7 @@ def test_nothing_is_left_running_whatever_ends_the_command(
 
     if number != signal.SIGKILL:
         assert process.returncode == 75, stderr
-        assert stderr.startswith("interrupted: nothing is left running; to go on: --job=one")
+        assert stderr.startswith("interrupted: nothing is left running; to go on: --name=one")
     until(lambda: all(map(is_gone, pids)), seconds=5)
 
 
@@ -306,3 +306,68 @@ def test_a_terminal_gets_colours_unless_told_not_to(write_job, package_dir, tmp_
             stream=stream,
         )
         assert ("\033[36mchief-0 |\033[0m INFO hello" in stream.getvalue()) is expected
+
+
+class KillAtFirstStep(io.StringIO):
+    """The terminal's text; when the first training step is logged, a replica is killed."""
+
+    def __init__(self, victim):
+        super().__init__()
+        self.victim = victim
+        self.pids = {}
+        self.is_done = False
+
+    def note_start(self, replica, pid):
+        self.pids[replica.name] = pid
+
+    def write(self, text):
+        if not self.is_done and "| INFO step " in text:
+            self.is_done = True
+            os.kill(self.pids[self.victim], signal.SIGKILL)
+        return super().write(text)
+
+
+@pytest.fixture(scope="module")
+def real_package(tmp_path_factory):
+    """The trainer of this checkout, installed as run_job installs it."""
+    folder = tmp_path_factory.mktemp("real")
+    sdist = package.build_package(folder)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target"]
+    pip = [sys.executable, "-m", "pip", "install", *options, str(folder / "installed"), str(sdist)]
+    subprocess.run(pip, check=True)
+    return str(folder / "installed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("job_file", "victim"),
+    [
+        ("job_workers.yaml", "worker-1"),
+        ("job_workers.yaml", "chief-0"),
+        ("job_parameter_server.yaml", "worker-1"),
+        ("job_parameter_server.yaml", "evaluator-0"),
+        ("job_parameter_server.yaml", "ps-0"),
+    ],
+)
+def test_a_real_job_survives_the_loss_of_a_replica(job_file, victim, real_package, tmp_path):
+    names = {**read_names(str(ROOT / "configs" / "names.env")), "JOB": "killed"}
+    terminal = KillAtFirstStep(victim)
+    flags = ["--steps=300", "--eval_steps=20", "--baseline=none", "--patience=0"]
+    outcome = cluster_run.run_job(
+        read_job_file(str(ROOT / "configs" / job_file), names),
+        work_dir=str(tmp_path),
+        environ=os.environ,
+        package_path=real_package,
+        extra_flags=[*flags, "--checkpoint_steps=20"],
+        on_start=terminal.note_start,
+        stream=terminal,
+    )
+
+    shown = terminal.getvalue()
+    assert (outcome.state, outcome.cause) == ("succeeded", "chief-0 finished"), shown
+    assert sum(outcome.worker_restarts.values()) + outcome.job_retries >= 1
+    run_dir = tmp_path / "gs" / "my-bucket" / "runs" / "killed"
+    assert (run_dir / "model" / "saved_model.pb").exists()
+    report = json.loads((run_dir / "report.json").read_text())
+    # The noise of the sample's labels alone is an RMSE of 0.99, the constant has 8.83.
+    assert report["metrics"]["validation"]["rmse"] < 2.0

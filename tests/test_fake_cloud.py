@@ -24,7 +24,7 @@ def test_files_of_the_folder_are_objects_and_objects_are_files(tmp_path):
 
     on_disk = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     # .meta is the emulator's own.
-    assert on_disk == {"data/a/x.csv", "runs/m/kept", ".meta"}
+    assert on_disk == {"data/a/x.csv", "runs/m/kept", ".meta", ".lock"}
     assert (tmp_path / "runs/m/kept").read_bytes() == b"abc"
 
 
@@ -89,3 +89,10 @@ def test_buckets_are_found_wherever_they_stand():
     text = 'args: ["--config=gs://b-1/c.yaml"]\nx: gs://my.data/*.csv # gs://${BUCKET}/x'
     assert buckets_in(text) == ["b-1", "my.data"]
     assert buckets_in("") == []
+
+
+def test_a_folder_serves_one_run_at_a_time(tmp_path):
+    with fake_cloud(str(tmp_path), []), pytest.raises(UserError, match="another --gs_dir"):
+        fake_cloud(str(tmp_path), []).__enter__()
+    with fake_cloud(str(tmp_path), []):
+        pass

@@ -120,11 +120,17 @@ def test_what_it_started_ends_with_it(start, end):
     until(lambda: is_gone(int(lines[0][0])))
 
 
-def test_terminate_lets_it_clean_up(start):
+def test_terminate_lets_it_clean_up_without_noise(start, tmp_path):
     process, lines = start(
         """
         import signal, sys, time
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+
+        def end(*_):
+            print("saved")
+            print("noise\\ninterrupted: at step 7", file=sys.stderr)
+            sys.exit(75)
+
+        signal.signal(signal.SIGTERM, end)
         print("ready", flush=True)
         time.sleep(60)
         """
@@ -132,6 +138,8 @@ def test_terminate_lets_it_clean_up(start):
     until(lambda: bool(lines))
     process.terminate()
     assert wait(process) == 75
+    assert sorted(lines) == [("interrupted: at step 7", True), ("ready", False), ("saved", False)]
+    assert "noise" in (tmp_path / "log").read_text()
     process.terminate()
     process.kill()
     assert process.poll() == 75

@@ -28,7 +28,7 @@ from trainer.outcome import exit_code_of
 _EPILOG = """\
 Behind -- come flags of the trainer for all replicas, e.g. -- --epochs=1 --train=/data/*.csv. Paths
 must be absolute or gs://. Put what a job reads from gs://BUCKET/NAME into the folder GS_DIR/BUCKET.
-With the same --job and --gs_dir a run goes on where an earlier one stopped.
+With the same --name and --gs_dir a run goes on where an earlier one stopped.
 """
 
 
@@ -116,13 +116,13 @@ def run_job(
 def _run(argv: Sequence[str], environ: Mapping[str, str]) -> JobOutcome:
     options = _parse(argv)
     names = read_names(options.names or str(Path(options.job_file).with_name("names.env")))
-    name = options.job or job_name(options.job_file, datetime.now(tz=timezone.utc))
+    name = options.name or job_name(options.job_file, datetime.now(tz=timezone.utc))
     job = read_job_file(options.job_file, {**names, "JOB": name})
     work_dir = options.work_dir or str(Path("runs", name))
     gs_dir = options.gs_dir or str(Path(work_dir, "gs"))
     print(f"job: {name}; logs in {Path(work_dir, 'logs')}; gs:// is the folder {gs_dir}")
     try:
-        with _sigterm_as_ctrl_c():
+        with _signals_as_ctrl_c():
             outcome = run_job(
                 job,
                 work_dir=work_dir,
@@ -133,7 +133,7 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> JobOutcome:
             )
     except KeyboardInterrupt as error:
         raise Interrupted(
-            f"nothing is left running; to go on: --job={name} --gs_dir={gs_dir}"
+            f"nothing is left running; to go on: --name={name} --gs_dir={gs_dir}"
         ) from error
     if outcome.state == "succeeded" and job.output_uri:
         print(f"job: its files are in {Path(gs_dir, job.output_uri.removeprefix('gs://'))}")
@@ -151,7 +151,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("job_file", help="e.g. configs/job_workers.yaml")
     parser.add_argument("--names", help="values of ${BUCKET} ...; default: names.env beside it")
-    parser.add_argument("--job", help="the value of ${JOB}; default: the file's name and the time")
+    parser.add_argument("--name", help="the value of ${JOB}; default: the file's name and the time")
     parser.add_argument("--work_dir", help="logs and installed package; default: runs/JOB")
     parser.add_argument("--gs_dir", help="the folder for gs://; default: WORK_DIR/gs")
     parser.add_argument("--package", help="an sdist to install; default: built from this checkout")
@@ -244,14 +244,19 @@ def _start(
 
 
 @contextlib.contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, so that it too leaves nothing running."""
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM, and SIGHUP of a closed terminal, raise KeyboardInterrupt: they too leave nothing."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN  # nohup
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -7,6 +7,7 @@ STORAGE_EMULATOR_HOST set to its address.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
 import json
 import re
@@ -43,7 +44,8 @@ def fake_cloud(folder: str, buckets: Iterable[str]) -> Iterator[str]:
     were put there, changed or deleted since the last time are taken as they are now.
 
     Raises:
-        UserError: the emulator is not installed, or a bucket's name is not valid.
+        UserError: the emulator is not installed, another run uses the folder, or a bucket's name
+            is not valid.
     """
     try:
         emulator = importlib.import_module("gcp_storage_emulator.server")
@@ -54,8 +56,8 @@ def fake_cloud(folder: str, buckets: Iterable[str]) -> Iterator[str]:
         ) from error
     root = Path(folder).resolve()
     root.mkdir(parents=True, exist_ok=True)
-    _forget_addresses(root / _METADATA_FILE)
-    with tempfile.TemporaryDirectory() as data_dir:
+    with _alone_in(root), tempfile.TemporaryDirectory() as data_dir:
+        _forget_addresses(root / _METADATA_FILE)
         # So that the user's folder holds the buckets themselves.
         Path(data_dir, _EMULATORS_FOLDER).symlink_to(root, target_is_directory=True)
         server = emulator.create_server("127.0.0.1", 0, data_dir=data_dir)
@@ -90,6 +92,20 @@ def make_buckets(endpoint: str, buckets: Iterable[str]) -> None:
         client.create_bucket(bucket)
         # create_bucket itself does not take it.
         client._patch_resource(f"/b/{bucket}", _NO_SOFT_DELETE)
+
+
+@contextlib.contextmanager
+def _alone_in(root: Path) -> Iterator[None]:
+    """Hold the folder: two emulators would not see each other's files."""
+    with open(root / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{root} is the gs:// of another run at this moment; wait for it, or use another "
+                "--gs_dir"
+            ) from error
+        yield
 
 
 def _forget_addresses(metadata: Path) -> None:

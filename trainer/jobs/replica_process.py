@@ -47,11 +47,14 @@ class ReplicaProcess:
             environ: its whole environment.
             cwd: the folder that it starts in.
             log_path: what it prints is put at the end of this file.
-            show: gets each line, and whether it came on stderr, from threads.
+            show: gets each line, and whether it came on stderr, from threads. What a process that
+                is told to end has to say about that is in the file alone, but for the line that
+                begins with `interrupted:`.
         """
         self._show = show
         self._lock = threading.Lock()
         self._last_error: str | None = None
+        self._is_ending = False
         # Unbuffered: what was printed before this process is killed is in the file.
         self._log = open(log_path, "ab", buffering=0)  # noqa: SIM115  # closed in poll()
         self._process = subprocess.Popen(
@@ -101,6 +104,7 @@ class ReplicaProcess:
     def terminate(self) -> None:
         """Ask the process to end (SIGTERM)."""
         if self._process.poll() is None:
+            self._is_ending = True
             self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -122,4 +126,5 @@ class ReplicaProcess:
                 severity, message = read_line(line, is_stderr=is_stderr)
                 if severity in ("ERROR", "CRITICAL") and message.strip():
                     self._last_error = message.strip().splitlines()[-1]
-                self._show(line, is_stderr)
+                if not (self._is_ending and is_stderr) or message.startswith("interrupted:"):
+                    self._show(line, is_stderr)
