@@ -44,6 +44,15 @@ def start_task(*flags, cwd, **variables):
     )
 
 
+def reason(done):
+    """Why a run ended: its line on stderr, or the last JSON entry of its log."""
+    if done.stderr:
+        return done.stderr
+    entry = json.loads(done.stdout.splitlines()[-1])
+    assert entry["severity"] in ("WARNING", "ERROR")
+    return entry["message"] + "\n"
+
+
 def read_report(job_dir):
     return json.loads((Path(job_dir) / "report.json").read_text())
 

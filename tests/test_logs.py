@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from trainer import logs
-from trainer.logs import set_up_logging
+from trainer.logs import say_last, set_up_logging
 
 logger = logging.getLogger("trainer.example")
 
@@ -103,3 +103,15 @@ def test_held_back_lines_are_let_go_before_an_error(capfd):
         raise RuntimeError("no TensorFlow")
 
     assert capfd.readouterr().err == "a cause\n"
+
+
+def test_reason_of_the_end_is_one_json_entry_on_vertex_and_a_line_on_stderr_elsewhere(capsys):
+    set_up_logging(as_json=True)
+    say_last(logging.ERROR, "Traceback\n  line 2")
+    out, err = capsys.readouterr()
+    assert err == ""
+    entry = {"severity": "ERROR", "message": "Traceback\n  line 2", "logger": "trainer"}
+    assert [json.loads(line) for line in out.splitlines()] == [entry]
+    set_up_logging(as_json=False)
+    say_last(logging.WARNING, "interrupted: SIGTERM")
+    assert capsys.readouterr() == ("", "interrupted: SIGTERM\n")

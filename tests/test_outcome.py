@@ -36,4 +36,15 @@ def test_expected_end_is_one_line(error, code, line, capsys):
 
 def test_unexpected_end_keeps_its_traceback(capsys):
     assert exit_code_of(raises(ZeroDivisionError("x"))) == 1
-    assert capsys.readouterr().err.endswith("ZeroDivisionError: x\n")
+    *trace, cause, last = capsys.readouterr().err.splitlines()
+    assert trace[0] == "Traceback (most recent call last):"
+    assert cause == "ZeroDivisionError: x"
+    assert last == "error: unexpected ZeroDivisionError: x; see the lines above"
+
+
+def test_reason_goes_where_it_is_wanted_with_its_level(capsys):
+    said = []
+    for error in (UserError("a"), Interrupted("b"), ZeroDivisionError("c")):
+        exit_code_of(raises(error), lambda level, text: said.append((level, text[:9])))
+    assert said == [(40, "error: a"), (30, "interrupt"), (40, "Traceback"), (40, "error: un")]
+    assert capsys.readouterr() == ("", "")

@@ -2,6 +2,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -100,7 +101,8 @@ def test_unknown_error_keeps_its_traceback(train, capsys):
     err = capsys.readouterr().err
     assert err.startswith("Traceback (most recent call last):")
     assert "in train_and_evaluate" in err
-    assert err.endswith("ZeroDivisionError: division by zero\n")
+    assert "ZeroDivisionError: division by zero\n" in err
+    assert err.splitlines()[-1].startswith("error: unexpected ZeroDivisionError: division by zero")
 
 
 @pytest.mark.parametrize("is_cloud", [False, True])
@@ -206,3 +208,34 @@ def test_console_script_calls_console_main():
     (script,) = scripts
     assert script.value == "trainer.task:console_main"
     assert callable(script.load())
+
+
+ABORTING = """
+import os, sys, types
+model = types.ModuleType("trainer.model")
+def train_and_evaluate(*_):
+    from trainer.errors import Interrupted
+    raise Interrupted("another process is gone")
+model.train_and_evaluate = train_and_evaluate
+sys.modules["trainer.model"] = model
+from trainer import task
+sys.exit(task.console_main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("workers", "environment", "code"),
+    [(1, "cloud", -signal.SIGABRT), (0, "cloud", 75), (1, "laptop", 75)],
+)
+def test_an_interrupted_process_of_a_cluster_on_vertex_asks_to_be_started_again(
+    workers, environment, code
+):
+    addresses = {"chief": ["a:1"], "worker": ["b:1"] * workers}
+    spec = {
+        "cluster": {role: hosts for role, hosts in addresses.items() if hosts},
+        "task": {"type": "chief", "index": 0},
+        "environment": environment,
+    }
+    done = run_process("--job_dir=/j", code=ABORTING, TF_CONFIG=json.dumps(spec))
+    assert done.returncode == code
+    assert "interrupted: another process is gone" in done.stdout + done.stderr

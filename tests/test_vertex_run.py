@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from runs import run_task, start_task
+from runs import reason, run_task, start_task
 
 from trainer import storage
 
@@ -119,7 +119,7 @@ def test_preempted_job_goes_on_from_its_bucket(bucket, tmp_path):
 
     refused = run_task(*flags, cwd=fresh, **variables)
     assert refused.returncode == 2
-    assert "training.epochs was 100000.0, now 4.0" in refused.stderr
+    assert "training.epochs was 100000.0, now 4.0" in reason(refused)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,6 @@ def test_wrong_environment_is_one_line(bucket, tmp_path, variables, message):
         "--config=gs://bucket/configs/sales.yaml", cwd=tmp_path, **replica("wrong", **variables)
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
+    assert reason(done).startswith("error: ")
+    assert reason(done).count("\n") == 1
+    assert message in reason(done)

@@ -1,7 +1,7 @@
 """What the process logs and how: lines for people, or JSON for Cloud Logging.
 
 Everything goes to stdout: Vertex AI marks whatever comes on stderr as an error. On stderr stands
-only the line that says why a run failed.
+only the line that says why a run failed, and that only where logs are text.
 """
 
 from __future__ import annotations
@@ -66,6 +66,18 @@ def set_up_logging(*, as_json: bool) -> None:
     logging.getLogger("trainer").setLevel(logging.INFO)
     logging.captureWarnings(True)
     warnings.formatwarning = _format_warning
+
+
+def say_last(level: int, text: str) -> None:
+    """Say why the process ends: on stderr, or as one JSON entry where logs are JSON.
+
+    A traceback on stderr would be an error of its own on each of its lines on Vertex AI.
+    """
+    handlers = logging.getLogger().handlers
+    if any(isinstance(handler.formatter, _JsonFormatter) for handler in handlers):
+        logging.getLogger("trainer").log(level, text)
+    else:
+        print(text, file=sys.stderr)
 
 
 @contextlib.contextmanager

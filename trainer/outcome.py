@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Callable
@@ -9,22 +10,42 @@ from collections.abc import Callable
 from trainer.errors import Interrupted, TrainingFailed, UserError
 
 
-def exit_code_of(run: Callable[[], None]) -> int:
+def say_on_stderr(level: int, text: str) -> None:
+    """Print a text as it is; the level has no effect."""
+    print(text, file=sys.stderr)
+
+
+def exit_code_of(run: Callable[[], None], say: Callable[[int, str], None] = say_on_stderr) -> int:
     """Run to the end and give the exit code.
 
     0 done, 1 unexpected (a traceback), 2 a mistake of the user, 3 training failed, 75 interrupted
-    (start again to go on). 2, 3 and 75 end with one line on stderr.
+    (start again to go on). The last line says why, whatever the code.
+
+    Args:
+        run: the work.
+        say: `say(level, text)` tells the reason, with a level of `logging`.
     """
     try:
         run()
-    except (UserError, TrainingFailed, Interrupted) as error:
-        kind = "interrupted" if isinstance(error, Interrupted) else "error"
-        print(f"{kind}: {' '.join(str(error).splitlines())}", file=sys.stderr)
+    except (UserError, TrainingFailed) as error:
+        say(logging.ERROR, f"error: {_one_line(error)}")
+        return error.exit_code
+    except Interrupted as error:
+        say(logging.WARNING, f"interrupted: {_one_line(error)}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted: at once, nothing is saved; start again to go on", file=sys.stderr)
+        say(logging.WARNING, "interrupted: at once, nothing is saved; start again to go on")
         return Interrupted.exit_code
-    except Exception:  # noqa: BLE001  # the process ends here, and says why
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001  # the process ends here, and says why
+        say(logging.ERROR, traceback.format_exc().rstrip())
+        name = type(error).__name__
+        say(
+            logging.ERROR,
+            f"error: unexpected {name}: {_one_line(error)[:300]}; see the lines above",
+        )
         return 1
     return 0
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,7 +1,8 @@
 """The process: arguments and environment in, exit code out.
 
 Exit codes: 0 done, 1 unexpected (a traceback), 2 a mistake of the user, 3 training failed, 75
-interrupted after a checkpoint (start again to go on). 2, 3 and 75 end with one line on stderr.
+interrupted after a checkpoint (start again to go on). 2, 3 and 75 end with one line on stderr. On
+Vertex AI an interrupted process of a cluster ends by SIGABRT instead of 75.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import sys
 from collections.abc import MutableMapping, Sequence
 
 from trainer import cli, flags, logs
+from trainer.errors import Interrupted
 from trainer.outcome import exit_code_of
+from trainer.vertex import read_environment
 
 logger = logging.getLogger("trainer.task")  # __name__ is __main__ here
 
@@ -23,7 +26,7 @@ def main(argv: Sequence[str], environ: MutableMapping[str, str]) -> int:
     Nothing else reads os.environ. TF_CPP_MIN_LOG_LEVEL is set in `environ`, if it is not, before
     TensorFlow is imported: 2 keeps errors and drops TensorFlow's notes.
     """
-    return exit_code_of(lambda: _run(argv, environ))
+    return exit_code_of(lambda: _run(argv, environ), logs.say_last)
 
 
 def _run(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:
@@ -43,7 +46,14 @@ def _run(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:
 
 def console_main() -> int:
     """Run the console script."""
-    return main(sys.argv[1:], os.environ)
+    exit_code = main(sys.argv[1:], os.environ)
+    if exit_code == Interrupted.exit_code and read_environment(os.environ).is_distributed_on_vertex:
+        # There any exit code but 134 and 139 of one replica is the end of the job, and those two
+        # start it again: what one that lost its peer, or stopped with it, wants.
+        # Source: Vertex AI, "Understand the custom training service", section on failures.
+        sys.stdout.flush()
+        os.abort()
+    return exit_code
 
 
 if __name__ == "__main__":

@@ -89,6 +89,11 @@ class VertexEnvironment:
         return self.cluster.is_cloud or self.project_number is not None
 
     @property
+    def is_distributed_on_vertex(self) -> bool:
+        """Whether this is one of several processes of a job on Vertex AI."""
+        return self.is_cloud and sum(map(len, self.cluster.addresses.values())) > 1
+
+    @property
     def job_dir(self) -> str | None:
         """The parent of AIP_MODEL_DIR: the job's output folder, or the trial's.
 
