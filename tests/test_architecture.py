@@ -21,10 +21,10 @@ ORDER = re.findall(
     run_folder report sidecar model task
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data
-    check_run check_study check_metric check fake_cloud package
+    check_run check_study check_trials check_metric check fake_cloud package
     trials job_service cloud_trials job_flags job_labels job_uploads follow submit replicas replica_logs
     replica_process supervision cluster_run search_space study stopping
-    trial_run study_store tuner study_page local_tuning estimate
+    trial_run study_store tuner study_page local_tuning costs estimate
     """,
 )
 LAST_WITHOUT_TENSORFLOW = "metrics"
