@@ -22,12 +22,13 @@ class Trial:
 
     Attributes:
         id: its number, from "1".
-        state: as the service names it: REQUESTED, ACTIVE, STOPPING, SUCCEEDED, INFEASIBLE.
+        state: as the service names it: REQUESTED, ACTIVE, STOPPING, SUCCEEDED, INFEASIBLE; on this
+            machine also STOPPED, ended early below the median.
         parameters: parameterId -> value; a conditional one that does not apply is absent.
         metrics: metricId -> value at the selected measurement; empty where none was reported.
         steps: the step of that measurement; None where none was reported.
         seconds: from its start to its end; None where it has not ended.
-        reason: why it is INFEASIBLE, in one line; else ''.
+        reason: why it is INFEASIBLE or STOPPED, in one line; else ''.
     """
 
     id: str
@@ -41,14 +42,14 @@ class Trial:
     @property
     def has_ended(self) -> bool:
         """Whether nothing more will come from it."""
-        return self.state in ("SUCCEEDED", "INFEASIBLE")
+        return self.state in ("SUCCEEDED", "INFEASIBLE", "STOPPED")
 
 
 def ranked(trials: Sequence[Trial], goals: Mapping[str, Goal]) -> list[Trial]:
     """The trials: best by the first metric of `goals` first, then unfinished, then failed ones.
 
-    Failed is a trial that is INFEASIBLE, or that ended without a finite value of that metric. Equal
-    values, and trials without rank, keep their order.
+    Failed is a trial that is INFEASIBLE, was STOPPED early (it has no model), or ended without a
+    finite value of that metric. Equal values, and trials without rank, keep their order.
     """
     metric, goal = next(iter(goals.items()))
 
