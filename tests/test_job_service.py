@@ -163,7 +163,9 @@ def test_unreachable_service_names_region_and_host():
     client = connect(place)
 
     with (
-        pytest.raises(UserError, match=r"cannot reach http://127.*check REGION 'us-centrall'"),
+        pytest.raises(
+            UserError, match=r"cannot reach http://127\.0\.0\.1:1 \(\[Errno 111\] Conn.*'us-c"
+        ),
         refusals(place),
     ):
         client.get_custom_job(name=NAME, retry=None)
@@ -193,10 +195,10 @@ def test_options_win_over_the_names_file(tmp_path):
     path = tmp_path / "names.env"
     path.write_text("PROJECT=one\nREGION=us-east1\nBUCKET=b\n")
 
-    place, names = _place(f"--names={path}", "--region=europe-west4", "--bucket=c")
+    place, names = _place(f"--names={path}", "--region=europe-west4", "--bucket=other")
 
     assert place == Place("one", "europe-west4")
-    assert names == {"PROJECT": "one", "REGION": "europe-west4", "BUCKET": "c"}
+    assert names == {"PROJECT": "one", "REGION": "europe-west4", "BUCKET": "other"}
 
 
 def test_missing_region_names_the_file_and_the_option(tmp_path):
@@ -212,3 +214,17 @@ def test_names_of_the_checkout_are_the_default():
 
     assert place.project == "mine"
     assert {"REGION", "BUCKET", "IMAGE"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--project=My project", "PROJECT must be like my-project, an id and not a display name"),
+        ("--region=us-central1-a", "REGION must be like us-central1; received 'us-central1-a'"),
+        ("--region=us", "REGION must be like us-central1; received 'us'"),
+        ("--bucket=gs://b", "BUCKET must be like my-bucket, without gs://; received 'gs://b'"),
+    ],
+)
+def test_name_of_another_shape_is_refused(option, message):
+    with pytest.raises(UserError, match=message):
+        _place(option)

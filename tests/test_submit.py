@@ -179,9 +179,10 @@ def test_config_in_the_cloud_is_named_and_not_copied(run, fake, emulator):
     assert storage.list_dir(f"{emulator}/runs/n3") == []
 
 
-def test_absent_config_is_an_error_before_anything_is_sent(run, fake):
-    with pytest.raises(UserError, match=r"absent\.yaml"):
-        run(CPU, "--config=absent.yaml")
+@pytest.mark.parametrize("more", [[], ["--dry_run"]])
+def test_absent_config_is_an_error_before_anything_is_sent(run, fake, more):
+    with pytest.raises(UserError, match=r"cannot read absent\.yaml: it does not exist"):
+        run(CPU, "--config=absent.yaml", *more)
 
     assert fake.requests == []
 
@@ -414,7 +415,7 @@ def test_dry_run_shows_the_yaml_and_the_uploads_without_an_account(names_file, t
 
 def test_missing_names_are_asked_for(fake, tmp_path):
     path = tmp_path / "names.env"
-    path.write_text("PROJECT=p\nREGION=r\n")
+    path.write_text("PROJECT=p\nREGION=us-east1\n")
 
     with pytest.raises(UserError, match=r"\$\{IMAGE\} has no value; set IMAGE in configs/names.e"):
         submit.main([CPU, f"--names={path}"], {})

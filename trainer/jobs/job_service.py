@@ -19,6 +19,12 @@ from trainer.jobs.job_file import read_names
 
 LOGIN = "gcloud auth application-default login"
 _NAMES_FILE = Path(__file__).resolve().parents[2] / "configs" / "names.env"
+# Name -> what it looks like; the project's id may have an organisation before it.
+_SHAPES = {
+    "PROJECT": (r"[a-z0-9][a-z0-9.:-]*", "my-project, an id and not a display name"),
+    "REGION": (r"[a-z]+(-[a-z]+)+\d+", "us-central1"),
+    "BUCKET": (r"[a-z0-9][a-z0-9._-]+", "my-bucket, without gs://"),
+}
 # What stands in a resource name -> gcloud's name of the kind of job.
 _COMMANDS = {"customJobs": "custom-jobs", "hyperparameterTuningJobs": "hp-tuning-jobs"}
 
@@ -147,12 +153,15 @@ def read_place(options: argparse.Namespace) -> tuple[Place, dict[str, str]]:
         given = getattr(options, name.lower(), None)
         if given:
             names[name] = given
-    for name in ("PROJECT", "REGION"):
-        if not names.get(name):
+    for name, (pattern, example) in _SHAPES.items():
+        value = names.get(name)
+        if not value and name != "BUCKET":
             raise UserError(
                 f"{name} is not set; write it into {path or 'configs/names.env'} or pass "
                 f"--{name.lower()}=..."
             )
+        if value and not re.fullmatch(pattern, value):
+            raise UserError(f"{name} must be like {example}; received {value!r}")
     return Place(names["PROJECT"], names["REGION"], options.api_endpoint), names
 
 
@@ -191,8 +200,8 @@ def _explain(error: Exception, place: Place, bucket: str, service_account: str) 
 
     if isinstance(error, TransportError | RequestException):
         return (
-            f"cannot reach {place.host} ({_first_line(error)}); check REGION {place.region!r} and "
-            "the network"
+            f"cannot reach {place.host} ({_network_cause(error)}); check REGION {place.region!r} "
+            "and the network"
         )
     if isinstance(error, GoogleAuthError | exceptions.Unauthorized):
         return f"no valid Google credentials ({_first_line(error)}); run {LOGIN}"
@@ -257,6 +266,12 @@ def _said(error: Any) -> str:
     """The service's own words on one line; the client puts method and address before them."""
     text = " ".join(str(error.message).split())
     return re.sub(r"^(?:GET|POST) \S+: ", "", text).rstrip(".")
+
+
+def _network_cause(error: Exception) -> str:
+    """The system's reason, which stands deep inside what the layers above it say."""
+    reason = re.search(r"\[Errno -?\d+\] [\w ]+|timed out", str(error))
+    return reason[0] if reason else type(error).__name__
 
 
 def _first_line(error: Exception) -> str:

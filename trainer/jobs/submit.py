@@ -158,6 +158,7 @@ def prepare(
     own = [f"--config={options.config}"] if options.config else []
     config = None
     if options.config and not storage.is_remote(options.config):
+        storage.read_bytes(options.config)  # It is missed here, and not when it is uploaded.
         config = options.config, config_uri(job, names)
     _check(with_flags(job, [*own, *flags]), names, is_online=not options.dry_run, upload=config)
     if config is not None:
