@@ -167,6 +167,18 @@ def test_missing_output_directory_is_said(tmp_path, capsys):
     assert "note: baseOutputDirectory is missing" in capsys.readouterr().out
 
 
+def test_replicas_that_are_left_out_are_said(tmp_path, capsys):
+    path = Path(write_job(tmp_path))
+    values = yaml.safe_load(path.read_text())
+    pools = values["trialJobSpec"]["workerPoolSpecs"]
+    pools.append({**pools[0], "replicaCount": 2})
+    path.write_text(yaml.safe_dump(values))
+
+    tune(str(path), tmp_path / "study")
+
+    assert "note: a trial runs as one process here" in capsys.readouterr().out
+
+
 def test_same_command_goes_on_and_adds_nothing_to_a_finished_study(tmp_path, capsys):
     path, study_dir = write_job(tmp_path), tmp_path / "study"
     tune(path, study_dir)
@@ -419,6 +431,26 @@ def test_tuner_that_is_interrupted_stops_its_trials_and_exits_75(tmp_path, numbe
     tuner.communicate(timeout=120)
     assert tuner.returncode == 0
     assert len(records(study_dir)) == 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
+def test_second_ctrl_c_ends_everything_at_once(tmp_path):
+    x = {"parameterId": "x", "doubleValueSpec": {"minValue": 0, "maxValue": 1}}
+    path = write_job(tmp_path, x, args=["--curve=9,9", "--step_seconds=30"])
+    tuner = start_tuner(path, tmp_path / "study")
+    log = tmp_path / "study/1/log.txt"
+    wait_for(lambda: log.exists() and "starting" in log.read_text())
+
+    tuner.send_signal(signal.SIGINT)
+    assert "Ctrl-C again: at once" in [tuner.stdout.readline() for _ in range(3)][-1]
+    started = time.monotonic()
+    tuner.send_signal(signal.SIGINT)
+    _, err = tuner.communicate(timeout=60)
+
+    assert time.monotonic() - started < 20
+    assert tuner.returncode == 75
+    assert err == "interrupted: at once, nothing is saved; start again to go on\n"
+    wait_for(lambda: stand_ins_of(tmp_path / "study") == [], seconds=10)
 
 
 def run_script(*argv, cwd):

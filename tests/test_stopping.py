@@ -25,6 +25,7 @@ def test_reports_are_read_in_order_with_seconds_since_the_start():
         Measurement(10, 1.5, 2.0),
         Measurement(5, 3.0, 0.001),
     ]
+    assert [m.seconds for m in parse_measurements(text, "m", started=102.0)] == [0.0, 1.0]
 
 
 @pytest.mark.parametrize(

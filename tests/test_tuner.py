@@ -188,9 +188,18 @@ def test_study_that_failed_can_go_on_and_counts_failures_anew(tmp_path):
 def test_trial_without_the_metric_is_infeasible(tmp_path):
     study = study_of(max_trials=1, max_failed=2)
 
-    (trial,) = tune(tmp_path, study, computed(lambda flags: 1.0, metric="rmse"))
+    with pytest.raises(TrainingFailed, match="1 failed trials and no good one; trial 1: it rep"):
+        tune(tmp_path, study, computed(lambda flags: 1.0, metric="val_mae"))
 
-    assert (trial.state, trial.reason) == ("INFEASIBLE", "it reported no val_rmse")
+    (trial,) = ended(tmp_path, study)
+    assert (trial.state, trial.reason) == ("INFEASIBLE", "it reported val_mae and no val_rmse")
+
+
+def test_trial_that_reports_nothing_is_infeasible(tmp_path):
+    study = study_of(max_trials=1)
+
+    with pytest.raises(TrainingFailed, match=r"1 failed trials end .*: it reported no val_rmse"):
+        tune(tmp_path, study, computed(lambda flags: []))
 
 
 def test_trial_that_was_cut_off_is_started_again_thrice_at_most(tmp_path):

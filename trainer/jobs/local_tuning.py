@@ -258,6 +258,8 @@ def _describe(request: Request, store: StudyStore) -> str:
         notes.append(f"the grid has {grid_size(study.parameters)} points; the rest is not tried")
     if request.job.output_uri is None:
         notes.append("baseOutputDirectory is missing; on Vertex AI the models would be lost")
+    if sum(pool.replicas for pool in request.job.pools) > 1:
+        notes.append("a trial runs as one process here; the other replicas are left out")
     remote = [argument for argument in request.arguments if "gs://" in argument]
     if remote and not request.gs_dir:
         notes.append(f"{remote[0]} is read from Cloud Storage; --gs_dir=FOLDER reads a folder")

@@ -42,12 +42,28 @@ def parse_measurements(text: str, metric: str, started: float) -> list[Measureme
             report = json.loads(line)
             value = float(report[metric])
             step = int(float(report.get("global_step") or 0))
-            seconds = float(report.get("timestamp") or started) - started
+            # Reports of an earlier start of the trial are before this one.
+            seconds = max(0.0, float(report.get("timestamp") or started) - started)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             continue
         if math.isfinite(value):
             found.append(Measurement(step, seconds, value))
     return found
+
+
+def reported_metrics(text: str) -> list[str]:
+    """The metricIds in hypertune's file, sorted.
+
+    >>> reported_metrics('{"checkpoint_path": "", "global_step": "8", "val_auc": "0.5"}')
+    ['val_auc']
+    """
+    names: set[str] = set()
+    for line in text.splitlines():
+        try:
+            names |= set(dict(json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return sorted(names - {"checkpoint_path", "global_step", "timestamp", "trial"})
 
 
 def add_measurements(curve: list[Measurement], found: Sequence[Measurement]) -> list[Measurement]:

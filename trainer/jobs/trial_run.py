@@ -21,7 +21,12 @@ from typing import IO, Protocol
 
 import trainer
 from trainer.errors import UserError
-from trainer.jobs.stopping import Measurement, add_measurements, parse_measurements
+from trainer.jobs.stopping import (
+    Measurement,
+    add_measurements,
+    parse_measurements,
+    reported_metrics,
+)
 
 # What would make the trial believe that it runs in the cloud, or in another trial.
 _OF_VERTEX = re.compile(r"AIP_\w*|CLOUD_ML_\w*|CLUSTER_SPEC|TF_CONFIG|TPU_\w*")
@@ -209,6 +214,11 @@ class RunningTrial:
             self._stop_deadline = time.monotonic() + grace_seconds
             self._process.terminate()
 
+    def kill(self) -> None:
+        """End it at once, without a checkpoint."""
+        self._process.kill()
+        self._process.poll()
+
     def read_measurements(self) -> bool:
         """Read the metric file; gives whether there is a new report."""
         try:
@@ -230,7 +240,10 @@ class RunningTrial:
         return [m for m in self.curve if not last or m[::2] != last[0][::2]] + last
 
     def cause(self, exit_code: int) -> str:
-        """Why it failed, in one line, from the end of its log."""
+        """Why it has no value, in one line: what it did not report, or the end of its log."""
+        if exit_code == 0:
+            others = ", ".join(reported_metrics(self._last_text))
+            return f"it reported {f'{others} and ' if others else ''}no {self._metric}"
         if exit_code < 0:
             name = signal.Signals(-exit_code).name
             hint = " (out of memory?)" if -exit_code == signal.SIGKILL else ""

@@ -72,23 +72,25 @@ class Tuner:
 
         Raises:
             Interrupted: `is_interrupted` said so; the trials have been stopped after a checkpoint.
-            UserError: too many trials failed, the last one by a mistake of the user.
-            TrainingFailed: too many trials failed.
+            UserError: too many trials failed, or all, the last one by a mistake of the user.
+            TrainingFailed: too many trials failed, or all.
         """
         try:
             while self._start_trials() or self._running:
                 self._watch_trials()
         finally:
+            # Some are left only where this loop itself was broken off: a second Ctrl-C, an error.
             for running in self._running.values():
-                running.stop(_INTERRUPTED, grace_seconds=0.0)
+                running.kill()
         if self._is_interrupted():
             raise Interrupted("the trials are at their checkpoints; the same command goes on")
-        if self._has_failed:
+        no_value = self._failures and not best_trial(self._store.ended(), self._study.goals)
+        if self._has_failed or no_value:
             trial, exit_code = self._failures[-1]
             kind = UserError if exit_code == UserError.exit_code else TrainingFailed
+            said = "end the study (maxFailedTrialCount)" if self._has_failed else "and no good one"
             raise kind(
-                f"{len(self._failures)} failed trials end the study (maxFailedTrialCount); "
-                f"trial {trial.id}: {trial.reason}"
+                f"{len(self._failures)} failed trials {said}; trial {trial.id}: {trial.reason}"
             )
 
     @property
@@ -182,10 +184,8 @@ class Tuner:
         state, reason = "SUCCEEDED", ""
         if exit_code and running.stop_reason:
             state, reason = "STOPPED", running.stop_reason
-        elif exit_code:
+        elif exit_code or kept is None:
             state, reason, kept = "INFEASIBLE", running.cause(exit_code), None
-        elif kept is None:
-            state, reason = "INFEASIBLE", f"it reported no {self._study.metric}"
         return Trial(
             id=str(trial_id),
             state=state,
