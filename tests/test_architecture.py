@@ -18,12 +18,12 @@ ORDER = re.findall(
     scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders
     features blocks input tables schedules update_rules optimizers averaging network objective
     strategy program checkpoint evaluation loop tuning observers serving parity replay export
-    run_folder report sidecar model task
+    run_folder run_lock report sidecar model task
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data
     check_run check_study check_trials check_metric check fake_cloud package
-    trials job_service cloud_trials job_flags job_labels job_uploads follow submit replicas replica_logs
-    replica_process supervision cluster_run search_space study stopping
+    trials job_service cloud_trials job_flags job_labels job_uploads follow submit replicas
+    replica_logs replica_process supervision cluster_run search_space study stopping
     trial_run study_store tuner study_page local_tuning costs estimate
     """,
 )

@@ -74,7 +74,11 @@ def test_package_is_built_and_proved(checkout, tmp_path):
         # The image has another: pip would put a second one before it.
         ('"tqdm>=4.64,<5"', '"tqdm>=4.64,<4.66"', "would replace what the image has"),
         # In the checkout it works: the YAML is there.
-        ('package_data={"trainer": ["*.yaml"]}', "", "the installed package does not train"),
+        (
+            'package_data={"trainer": ["*.yaml"]}',
+            "package_data={}",
+            "the installed package does not train",
+        ),
     ],
 )
 def test_a_package_that_would_break_the_image_is_refused(checkout, old, new, message):

@@ -82,3 +82,18 @@ def test_path_is_split_into_bucket_and_name():
     assert cloud_files.split("gs://bucket") == ("bucket", "")
     with pytest.raises(UserError, match="names no bucket"):
         cloud_files.split("gs:///a")
+
+
+def test_credentials_without_a_project_will_do(monkeypatch, tmp_path):
+    """As `gcloud auth application-default login` leaves them where no project was chosen."""
+    key = tmp_path / "adc.json"
+    key.write_text(
+        '{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}'
+    )
+    for variable in ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+
+    assert cloud_files.client.__wrapped__().project is None

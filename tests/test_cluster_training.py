@@ -41,14 +41,14 @@ class Cluster:
         self.processes = {}
         for role, index in [*tasks, *([("evaluator", 0)] if evaluator else [])]:
             spec = {"cluster": addresses, "task": {"type": role, "index": index}}
-            log = Path(cwd, f"{role}-{index}.log").open("w")
-            self.processes[role, index] = subprocess.Popen(
-                runs.command(f"--job_dir={cwd}/run", *flags),
-                cwd=cwd,
-                env=runs.environment(TF_CONFIG=json.dumps(spec)),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            with Path(cwd, f"{role}-{index}.log").open("w") as log:
+                self.processes[role, index] = subprocess.Popen(
+                    runs.command(f"--job_dir={cwd}/run", *flags),
+                    cwd=cwd,
+                    env=runs.environment(TF_CONFIG=json.dumps(spec)),
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
         self.cwd = Path(cwd)
 
     def __enter__(self):

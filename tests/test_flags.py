@@ -83,7 +83,7 @@ def test_help_lists_every_flag_once_with_its_default_under_its_section():
     assert shown == ["config", "print_config", "version", "help", *FLAGS]
     flat = " ".join(text.split())
     assert "Widths of the deep layers, e.g. 128,64. Default: 64,32." in flat
-    assert "Compile the step with XLA; on one device only. One of true, false. Default: false." in flat
+    assert "Compile the step with XLA; on one device only. One of true, false." in flat
     assert "Budget in steps. Default: not given." in flat
     assert (
         "Optimizer of the wide part. One of ftrl, adam, adamw, adagrad, sgd. Default: ftrl." in flat

@@ -38,6 +38,12 @@ def test_valid_job_has_no_error_and_stays_as_it_is():
         ({"workerPoolSpecs": [None]}, "workerPoolSpecs[0]", "is empty; write {}"),
         ({"workerPoolSpecs": [3]}, "workerPoolSpecs[0]", "must be a mapping; received 3"),
         (pool(replicaCount=1.5), "workerPoolSpecs[0].replicaCount", "must be a whole number"),
+        (pool(replicaCount=1e300), "workerPoolSpecs[0].replicaCount", "must be a whole number"),
+        (
+            pool(machineSpec={"acceleratorCount": 2**31}),
+            "workerPoolSpecs[0].machineSpec.acceleratorCount",
+            "must be a whole number",
+        ),
         (pool(replicaCount=True), "workerPoolSpecs[0].replicaCount", "must be a whole number"),
         (
             pool(containerSpec={"imageUri": "i", "args": [3]}),

@@ -13,6 +13,7 @@ import logging
 import re
 import tempfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,15 @@ _CHUNK_BYTES = 1 << 24
 class CheckpointFolder:
     """The checkpoints of one run."""
 
-    def __init__(self, directory: str, keep: int = 2):
-        """Use `directory`, which need not exist yet, and keep the newest `keep` checkpoints."""
+    def __init__(
+        self, directory: str, keep: int = 2, before_save: Callable[[], None] = lambda: None
+    ):
+        """Use `directory`, which need not exist yet, and keep the newest `keep` checkpoints.
+
+        `before_save` may raise to prevent a checkpoint.
+        """
         self.directory = directory
+        self._before_save = before_save
         self._keep = keep
 
     def steps(self) -> list[int]:
@@ -47,6 +54,7 @@ class CheckpointFolder:
         Raises:
             UserError: the disk is full or the folder cannot be written; older checkpoints stay.
         """
+        self._before_save()
         with tempfile.TemporaryDirectory(prefix="trainer-checkpoint-") as temporary:
             folder = Path(temporary)
             variables.write(str(folder / "variables"))

@@ -18,7 +18,12 @@ SCHEME = "gs://"
 @functools.cache
 def client() -> Any:
     """The Cloud Storage client, made once; the library itself honours STORAGE_EMULATOR_HOST."""
-    return importlib.import_module("google.cloud.storage").Client()
+    storage = importlib.import_module("google.cloud.storage")
+    try:
+        return storage.Client()
+    except OSError:
+        # A user's credentials need not come with a project; to make a bucket alone needs one.
+        return storage.Client(project=None)
 
 
 def refusal(error: Exception) -> str | None:
@@ -53,6 +58,19 @@ def new_blob(path: str) -> Any:
     """The object to write at `path`, whether or not there is one."""
     bucket, name = split(path)
     return client().bucket(bucket).blob(name)
+
+
+def upload_if(blob: Any, text: str, *, generation: int) -> bool:
+    """Write a text where the object has this generation (0: where there is none); whether it did.
+
+    The blob's own generation is that of the new object afterwards.
+    """
+    exceptions = importlib.import_module("google.api_core.exceptions")
+    try:
+        blob.upload_from_string(text, if_generation_match=generation)
+    except exceptions.PreconditionFailed:
+        return False
+    return True
 
 
 def find_blob(path: str) -> Any:

@@ -8,6 +8,7 @@ Read `train_and_evaluate` first; every step is a call into the module that owns 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -40,6 +41,7 @@ from trainer.row_cache import RowCache
 from trainer.row_stores import Budget, RowStore, labels_and_weights, store_rows
 from trainer.rows import RowLayout
 from trainer.run_folder import RunFolder
+from trainer.run_lock import RunLock, owner_name
 from trainer.sidecar import follow_checkpoints
 from trainer.statistics import TableStatistics
 from trainer.strategy import (
@@ -96,15 +98,22 @@ def train_and_evaluate(
     environment = environment or VertexEnvironment()
     started = time.monotonic()
     folder = RunFolder(config)
-    checkpoints = CheckpointFolder(folder.checkpoint_dir, config.training.keep_checkpoints)
     if is_server(config.training, environment.cluster):
         serve(environment.cluster, folder.is_complete)
         return {}
     if environment.cluster.task_type == "evaluator":
-        evaluate_checkpoints(config, folder, checkpoints, environment.cluster)
+        evaluate_checkpoints(config, folder, environment.cluster)
         return {}
     distribution = make_distribution(config.training, environment.cluster)
-    with StopSignal() as stop, distribution.interrupted_by_losses():
+    lock = RunLock(folder.path("LOCK"), owner_name(environment.job_id))
+    checkpoints = CheckpointFolder(
+        folder.checkpoint_dir, config.training.keep_checkpoints, before_save=lock.check
+    )
+    with (
+        StopSignal() as stop,
+        distribution.interrupted_by_losses(),
+        lock if distribution.is_chief else contextlib.nullcontext(),
+    ):
         with distribution.chief_first():
             if distribution.is_chief and config.training.resume == "restart":
                 folder.discard()
@@ -173,6 +182,7 @@ def train_and_evaluate(
             return {}
 
         # 5. The served model, replayed in a fresh process before anyone can see it.
+        lock.check()
         exported = export(config, datasets, program, folder)
 
         # 6. The report, then the marker that says that all of the above is there.
@@ -198,9 +208,7 @@ def train_and_evaluate(
         return summary
 
 
-def evaluate_checkpoints(
-    config: Config, folder: RunFolder, checkpoints: CheckpointFolder, cluster: Cluster
-) -> None:
+def evaluate_checkpoints(config: Config, folder: RunFolder, cluster: Cluster) -> None:
     """The evaluator of a cluster: validation metrics of each checkpoint, until the run ends.
 
     It computes on one device of its own, beside the chief and never in its way.
@@ -218,7 +226,7 @@ def evaluate_checkpoints(
     follow_checkpoints(
         program,
         evaluate=lambda: evaluate(program, datasets.stores["validation"]),
-        checkpoints=checkpoints,
+        checkpoints=CheckpointFolder(folder.checkpoint_dir),
         records_path=folder.path("evaluator.jsonl"),
         log_dir=storage.join(folder.log_dir, "evaluator"),
         is_over=folder.is_complete,

@@ -17,8 +17,6 @@ from trainer.program import Program
 
 logger = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN_LOOKS = 2.0
-
 
 def follow_checkpoints(
     program: Program,
@@ -28,6 +26,7 @@ def follow_checkpoints(
     records_path: str,
     log_dir: str,
     is_over: Callable[[], bool],
+    seconds_between_looks: float = 2.0,
 ) -> None:
     """Evaluate the newest checkpoint whenever there is a new one, until the run is over.
 
@@ -37,7 +36,8 @@ def follow_checkpoints(
         checkpoints: of the run; only read.
         records_path: JSON lines, one for each checkpoint that was evaluated.
         log_dir: of TensorBoard.
-        is_over: asked before each look; one more look follows.
+        is_over: asked after each look; one more look follows.
+        seconds_between_looks: to leave the bucket in peace.
     """
     records: list[dict[str, Any]] = []
     scalars = Scalars(log_dir, records)
@@ -56,5 +56,5 @@ def follow_checkpoints(
         if ends:
             break
         ends = is_over()
-        time.sleep(0.0 if ends else _SECONDS_BETWEEN_LOOKS)
+        time.sleep(0.0 if ends else seconds_between_looks)
     scalars.on_train_end()

@@ -53,7 +53,7 @@ def list_files(pattern: str) -> list[str]:
         UserError: nothing matches, or the path is a folder.
     """
     if is_remote(pattern):
-        with _access("list", pattern):
+        with access("list", pattern):
             found = cloud_files.list_files(pattern)
     elif os.path.isfile(pattern):
         found = [pattern]
@@ -70,7 +70,7 @@ def open_read(path: str) -> BinaryIO:
     Raises:
         UserError: the file is absent or may not be read.
     """
-    with _access("read", path):
+    with access("read", path):
         if not is_remote(path):
             return open(path, "rb")
         # A blob that was looked up carries its generation: a file that is replaced while it is
@@ -85,7 +85,7 @@ def read_bytes(path: str) -> bytes:
     Raises:
         UserError: the file is absent or may not be read.
     """
-    with open_read(path) as stream, _access("read", path):
+    with open_read(path) as stream, access("read", path):
         return stream.read()
 
 
@@ -105,7 +105,7 @@ def exists(path: str) -> bool:
     """Whether a file, or a folder (remote: with at least one object in it), is there."""
     if not is_remote(path):
         return os.path.exists(path)
-    with _access("look up", path):
+    with access("look up", path):
         return cloud_files.exists(path)
 
 
@@ -113,7 +113,7 @@ def list_dir(path: str) -> list[str]:
     """Names of the direct children of a folder, sorted; [] where it is absent."""
     if not is_remote(path):
         return sorted(os.listdir(path)) if os.path.isdir(path) else []
-    with _access("list", path):
+    with access("list", path):
         return cloud_files.list_dir(path)
 
 
@@ -123,7 +123,7 @@ def remove(path: str) -> None:
     Raises:
         UserError: it may not be deleted, or is a whole bucket.
     """
-    with _access("delete", path):
+    with access("delete", path):
         if is_remote(path):
             if not cloud_files.split(path)[1]:
                 raise UserError(f"{path} is a whole bucket, which is never deleted; name a folder")
@@ -141,7 +141,7 @@ def fingerprint(path: str) -> str:
     Raises:
         UserError: the file is absent or may not be read.
     """
-    with _access("read", path):
+    with access("read", path):
         if is_remote(path):
             blob = cloud_files.find_blob(path)
             return f"{blob.size}-{blob.generation}"
@@ -155,7 +155,7 @@ def write_bytes(path: str, data: bytes) -> None:
     Raises:
         UserError: it cannot be written (rights, full disk, a file where a folder must be).
     """
-    with _access("write", path):
+    with access("write", path):
         if is_remote(path):
             cloud_files.new_blob(path).upload_from_string(
                 data, content_type="application/octet-stream"
@@ -197,7 +197,7 @@ def fetch_dir(source: str, local_dir: str) -> None:
     Raises:
         UserError: `source` is no folder, or has no file.
     """
-    with _access("read", source):
+    with access("read", source):
         if is_remote(source):
             prefix = cloud_files.folder_prefix(cloud_files.split(source)[1])
             blobs = [
@@ -219,7 +219,7 @@ def fetch_dir(source: str, local_dir: str) -> None:
 
 
 def _copy_file(local: Path, destination: str) -> None:
-    with _access("write", destination):
+    with access("write", destination):
         if is_remote(destination):
             cloud_files.new_blob(destination).upload_from_filename(str(local))
             return
@@ -244,7 +244,7 @@ def _replacing(path: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _access(verb: str, path: str) -> Iterator[None]:
+def access(verb: str, path: str) -> Iterator[None]:
     """Turns refusals of the system or of Cloud Storage into a UserError that names the path."""
     try:
         yield

@@ -21,6 +21,7 @@ from trainer.jobs.check_run import check_run, read_run
 from trainer.jobs.check_spec import check_spec, repair
 from trainer.jobs.check_study import check_study
 from trainer.jobs.check_tasks import check_tasks
+from trainer.jobs.check_trials import check_trials
 from trainer.jobs.findings import Finding, warning
 from trainer.jobs.job_file import NAMES, JobFile, job_name, read_job_file, read_names
 
@@ -53,8 +54,9 @@ def check_job(
     if run is not None:
         findings += check_run(meant, run)
     if job.kind == "tuning":
-        findings += check_study(meant, run)
+        findings += check_study(meant)
         findings += check_metric(meant, run)
+        findings += check_trials(meant, run) if run is not None else ()
     if run is not None and run.config is not None:
         path = (*task_path(meant, meant.pools[0]), "args")
         findings += check_data(meant, run.config, cloud, path)

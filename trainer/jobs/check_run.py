@@ -48,7 +48,7 @@ class Run:
         """
         added = [f"--{name}={value}" for name, value in flags.items()]
         if not self.can_be_read:
-            _check_single_flags(added)
+            _check_single_flags([*self.args, *added])
             return None
         return _load([*self.args, *added])
 

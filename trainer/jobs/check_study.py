@@ -1,4 +1,4 @@
-"""Checks of a tuning study: its parameters against the trainer's flags, its metric, its limits.
+"""Checks of a tuning study by itself: its parameters, the search, the limits.
 
 Source: Vertex AI, "Hyperparameter tuning overview" and "Use hyperparameter tuning"; the comments
 of StudySpec.
@@ -7,19 +7,15 @@ of StudySpec.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.errors import UserError, nearest
-from trainer.flags import FLAGS, Key, parse_flags
-from trainer.jobs.check_run import Run
 from trainer.jobs.findings import Finding, error, warning
 from trainer.jobs.job_fields import Path
 from trainer.jobs.job_file import JobFile
 
-_VALUE_SPECS = (
+VALUE_SPECS = (
     "doubleValueSpec",
     "integerValueSpec",
     "categoricalValueSpec",
@@ -59,25 +55,23 @@ class Parameter:
         return str(self.spec.get("parameterId", ""))
 
 
-def check_study(job: JobFile, run: Run | None) -> Iterator[Finding]:
-    """Findings about the study of a tuning job that is after `repair`.
-
-    Args:
-        job: the job file.
-        run: what each trial tells the trainer; None where it runs another program.
-    """
+def check_study(job: JobFile) -> Iterator[Finding]:
+    """Findings about the study of a tuning job that is after `repair`, by itself."""
     yield from _check_limits(job)
     study = job.study or {}
-    parameters = list(_parameters(study.get("parameters", []), ("studySpec", "parameters"), {}))
+    parameters = parameters_of(job)
     if not parameters:
         yield error(job, ("studySpec", "parameters"), "is missing; there is nothing to tune")
     for parameter in parameters:
         yield from _check_parameter(job, parameter)
     yield from _check_duplicates(job, parameters)
     yield from _check_search(job, study, parameters)
-    if run is not None:
-        for parameter in parameters:
-            yield from _check_flag(job, parameter, run)
+
+
+def parameters_of(job: JobFile) -> list[Parameter]:
+    """All parameters of the study's tree, parents before their children."""
+    specs = (job.study or {}).get("parameters", [])
+    return list(_parameters(specs, ("studySpec", "parameters"), {}))
 
 
 def _parameters(
@@ -89,19 +83,19 @@ def _parameters(
 
 
 def _tree(spec: dict[str, Any], path: Path, parents: Mapping[str, str]) -> Iterator[Parameter]:
-    kind = next((name for name in _VALUE_SPECS if name in spec), None)
-    parameter = Parameter(path, spec, kind, _values(kind, spec.get(kind or "", {})), parents)
+    kind = next((name for name in VALUE_SPECS if name in spec), None)
+    parameter = Parameter(path, spec, kind, values_of(kind, spec.get(kind or "", {})), parents)
     yield parameter
     for index, condition in enumerate(spec.get("conditionalParameterSpecs", [])):
         at = (*path, "conditionalParameterSpecs", index, "parameterSpec")
-        condition_kind, values = _listed(condition)
+        condition_kind, values = listed_parents(condition)
         fits = values and _PARENT_VALUES[condition_kind or ""] == kind
-        inherited = {**parents, parameter.name: _text(values[0])} if fits else parents
+        inherited = {**parents, parameter.name: as_flag(values[0])} if fits else parents
         if "parameterSpec" in condition:
             yield from _tree(condition["parameterSpec"], at, inherited)
 
 
-def _listed(condition: Mapping[str, Any]) -> tuple[str | None, list[Any]]:
+def listed_parents(condition: Mapping[str, Any]) -> tuple[str | None, list[Any]]:
     """The kind of a condition, and the parent's values under which it holds."""
     for name in _PARENT_VALUES:
         if name in condition:
@@ -109,16 +103,17 @@ def _listed(condition: Mapping[str, Any]) -> tuple[str | None, list[Any]]:
     return None, []
 
 
-def _values(kind: str | None, spec: Mapping[str, Any]) -> tuple[str, ...]:
+def values_of(kind: str | None, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values to try: both ends of a range, each one of a list."""
     if kind is None:
         return ()
     if kind in ("doubleValueSpec", "integerValueSpec"):
         ends = (spec.get("minValue", 0), spec.get("maxValue", 0))
-        return tuple(dict.fromkeys(_text(end) for end in ends))
-    return tuple(_text(value) for value in spec.get("values", []))
+        return tuple(dict.fromkeys(as_flag(end) for end in ends))
+    return tuple(as_flag(value) for value in spec.get("values", []))
 
 
-def _text(value: Any) -> str:
+def as_flag(value: Any) -> str:
     """The value as the service passes it: whole numbers of a list may come as 128.0."""
     return str(value)
 
@@ -133,7 +128,7 @@ def _check_parameter(job: JobFile, parameter: Parameter) -> Iterator[Finding]:
             f"must be the name of a flag, without spaces; received {parameter.name!r}",
         )
     if parameter.kind is None:
-        yield error(job, path, f"has no values; add one of {', '.join(_VALUE_SPECS)}")
+        yield error(job, path, f"has no values; add one of {', '.join(VALUE_SPECS)}")
         return
     at = (*path, parameter.kind)
     values = spec[parameter.kind]
@@ -159,9 +154,7 @@ def _check_range(
     job: JobFile, at: Path, parameter: Parameter, values: Mapping[str, Any]
 ) -> Iterator[Finding]:
     low, high = values.get("minValue", 0), values.get("maxValue", 0)
-    if not all(math.isfinite(end) for end in (low, high)):
-        yield error(job, at, f"minValue and maxValue must be finite; received {low} and {high}")
-    elif low >= high:
+    if low >= high:
         yield error(
             job, at, f"{parameter.name}: minValue must be below maxValue; received {low} and {high}"
         )
@@ -188,7 +181,7 @@ def _check_conditions(job: JobFile, parameter: Parameter) -> Iterator[Finding]:
     """The values under which children are active must be values of the parent."""
     for index, condition in enumerate(parameter.spec.get("conditionalParameterSpecs", [])):
         at = (*parameter.path, "conditionalParameterSpecs", index)
-        kind, values = _listed(condition)
+        kind, values = listed_parents(condition)
         fitting = {spec: name for name, spec in _PARENT_VALUES.items()}.get(parameter.kind or "")
         if "parameterSpec" not in condition:
             yield error(job, at, "has no parameterSpec")
@@ -297,39 +290,3 @@ def _check_limits(job: JobFile) -> Iterator[Finding]:
             "is 0 or not set: the first trial that fails ends the job; set it to a tenth of the "
             "trials",
         )
-
-
-def _check_flag(job: JobFile, parameter: Parameter, run: Run) -> Iterator[Finding]:
-    """A parameter reaches the trainer as a flag, with each value that it can take."""
-    name = parameter.name
-    if name not in FLAGS:
-        if name and not any(character.isspace() for character in name):
-            yield error(
-                job,
-                (*parameter.path, "parameterId"),
-                f"{name!r} is no flag of the trainer{nearest(name, FLAGS)}; see python -m "
-                "trainer.task --help",
-            )
-        return
-    if FLAGS[name].section in ("output", "tuning"):
-        yield error(
-            job, (*parameter.path, "parameterId"), f"{name} is set for each trial; do not tune it"
-        )
-        return
-    if Key(*FLAGS[name]) in parse_flags(run.args).layer:
-        yield warning(
-            job,
-            (*parameter.path, "parameterId"),
-            f"--{name} stands in args as well; the trial's value comes last and wins",
-        )
-    for value in parameter.values:
-        known = {key: text for key, text in parameter.parents.items() if key in FLAGS}
-        try:
-            run.with_flags({**known, name: value})
-        except UserError as failure:
-            yield error(
-                job,
-                (*parameter.path, parameter.kind or ""),
-                f"{name}={value} breaks a rule of the trainer: {failure}",
-            )
-            return

@@ -7,6 +7,8 @@ repaired copy lets further checks go on. Must not know what a field means.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -171,7 +173,8 @@ def _single(value: Any, field: Any, path: Path, errors: list[FieldError]) -> Any
     if field.cpp_type == field.CPPTYPE_BOOL:
         return _boolean(value, path, errors)
     is_whole = field.cpp_type not in (field.CPPTYPE_DOUBLE, field.CPPTYPE_FLOAT)
-    return _number(value, path, errors, is_whole=is_whole)
+    most_bits = 31 if field.cpp_type == field.CPPTYPE_INT32 else 63
+    return _number(value, path, errors, is_whole=is_whole, most_bits=most_bits)
 
 
 def _text(value: Any, path: Path, errors: list[FieldError]) -> str:
@@ -188,19 +191,23 @@ def _boolean(value: Any, path: Path, errors: list[FieldError]) -> bool:
     return str(value).lower() == "true"
 
 
-def _number(value: Any, path: Path, errors: list[FieldError], *, is_whole: bool) -> Any:
+def _number(
+    value: Any, path: Path, errors: list[FieldError], *, is_whole: bool, most_bits: int
+) -> Any:
     """The number; JSON's texts of numbers are taken, as the API takes them."""
-    try:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError
-        number = float(value)
-        if is_whole and not number.is_integer():
-            raise ValueError
-    except ValueError:
-        kind = "a whole number" if is_whole else "a number"
+    number = None
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):
+            number = float(value)
+    is_valid = number is not None and math.isfinite(number)
+    if is_whole:
+        is_valid = is_valid and float(number or 0).is_integer() and abs(number or 0) < 2**most_bits
+    if not is_valid:
+        kind = "a whole number" if is_whole else "a finite number"
         errors.append(FieldError(path, f"must be {kind}; received {_shown(value)}"))
-        return 0
-    return int(number) if is_whole else number
+    if number is None or not math.isfinite(number):
+        return 1
+    return math.ceil(number) if is_whole else number
 
 
 def _enum(value: Any, enum: Any, path: Path, errors: list[FieldError]) -> Any:
@@ -212,7 +219,7 @@ def _enum(value: Any, enum: Any, path: Path, errors: list[FieldError]) -> Any:
     shown = names if len(names) < 12 else [*names[:11], "..."]
     advice = guess or f"; valid: {', '.join(shown)}"
     errors.append(FieldError(path, f"unknown value {_shown(value)}{advice}"))
-    return upper if upper in names else value
+    return upper if upper in names else str(value)
 
 
 def _duration(value: Any, path: Path, errors: list[FieldError]) -> str:
@@ -233,7 +240,7 @@ def _plain_timestamp(value: Any, path: Path, errors: list[FieldError]) -> str:
 
 
 def _wrapped_number(value: Any, path: Path, errors: list[FieldError]) -> Any:
-    return _number(value, path, errors, is_whole=True)
+    return _number(value, path, errors, is_whole=True, most_bits=31)
 
 
 _SPECIAL = {

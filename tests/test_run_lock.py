@@ -1,0 +1,133 @@
+"""trainer.run_lock: one writer, in a folder and in a bucket."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from trainer import cloud_files, storage
+from trainer.errors import UserError
+from trainer.run_lock import RunLock, owner_name
+
+HOLDER = """
+import sys, time
+from trainer.run_lock import RunLock
+with RunLock(sys.argv[1], "process 7 on there"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def quick(path, owner="process 1 on here"):
+    return RunLock(path, owner, renewal_seconds=0.05, patience_seconds=0.4)
+
+
+def test_owner_is_the_job_or_else_this_process():
+    assert owner_name("123") == "job 123"
+    assert owner_name(None) == f"process {os.getpid()} on {platform.node()}"
+
+
+def test_second_run_in_a_folder_is_refused_by_name_until_the_first_ends(tmp_path):
+    path = str(tmp_path / "run" / "LOCK")
+    with RunLock(path, "process 1 on here"):
+        with (
+            pytest.raises(UserError, match=r"run is being written by process 1 on here; wait"),
+            RunLock(path, "process 2 on here"),
+        ):
+            pass
+        assert storage.exists(path)
+    assert not storage.exists(path)
+    with RunLock(path, "process 2 on here") as lock:
+        lock.check()
+
+
+def test_lock_of_a_killed_process_is_free_at_once(tmp_path):
+    path = str(tmp_path / "LOCK")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, path], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="process 7 on there"), RunLock(path, "me"):
+            pass
+        process.kill()
+        process.wait()
+    assert storage.exists(path)
+    with RunLock(path, "me"):
+        assert storage.read_text(path) == "me"
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*file/run/LOCK"):
+        RunLock(str(tmp_path / "file" / "run" / "LOCK"), "me").__enter__()
+
+
+def test_lock_in_a_bucket_is_renewed_and_removed(emulator):
+    path = f"{emulator}/a/LOCK"
+    with quick(path):
+        first = cloud_files.find_blob(path).generation
+        seen = threading.Event()
+        for _ in range(100):
+            if cloud_files.find_blob(path).generation != first:
+                break
+            seen.wait(0.05)
+        else:
+            pytest.fail("never renewed")
+        assert json.loads(storage.read_text(path)) == {"owner": "process 1 on here"}
+    assert not storage.exists(path)
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """Preconditions as Cloud Storage holds them; the emulator does not."""
+    real = cloud_files.upload_if
+
+    def upload_if(blob, text, *, generation):
+        path = f"gs://{blob.bucket.name}/{blob.name}"
+        present = cloud_files.find_blob(path).generation if storage.exists(path) else 0
+        return present == generation and real(blob, text, generation=generation)
+
+    monkeypatch.setattr(cloud_files, "upload_if", upload_if)
+
+
+@pytest.mark.usefixtures("strict")
+def test_second_run_in_a_bucket_is_refused_while_the_first_renews(emulator):
+    path = f"{emulator}/b/LOCK"
+    with (
+        quick(path),
+        pytest.raises(UserError, match=r"bucket/b is being written by process 1 on here"),
+        quick(path, "process 2 on there"),
+    ):
+        pass
+
+
+@pytest.mark.usefixtures("strict")
+def test_lock_that_is_not_renewed_is_taken_over(emulator):
+    path = f"{emulator}/c/LOCK"
+    storage.write_text(path, json.dumps({"owner": "process 7 on there"}))
+    with quick(path):
+        assert json.loads(storage.read_text(path))["owner"] == "process 1 on here"
+
+
+@pytest.mark.usefixtures("strict")
+def test_restarted_job_does_not_wait_for_itself(emulator):
+    path = f"{emulator}/d/LOCK"
+    storage.write_text(path, json.dumps({"owner": "job 5"}))
+    with RunLock(path, "job 5", patience_seconds=1000):
+        pass
+
+
+@pytest.mark.usefixtures("strict")
+def test_run_that_lost_its_lock_writes_no_more(emulator):
+    path = f"{emulator}/e/LOCK"
+    lock = quick(path)
+    with lock:
+        storage.write_text(path, json.dumps({"owner": "process 2 on there"}))
+        lock._thread.join(5)
+        with pytest.raises(UserError, match=r"bucket/e was taken over by another run"):
+            lock.check()
+    assert json.loads(storage.read_text(path))["owner"] == "process 2 on there"
