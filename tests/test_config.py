@@ -154,3 +154,16 @@ def test_data_that_no_row_could_come_from(data, message):
     values = {"columns": {"x": "numeric"}, "label": {"column": "y", "task": "binary"}}
     with pytest.raises(UserError, match=message):
         parse_config(values | {"data": data}, "c.yaml")
+
+
+def test_replayed_predictions_may_differ_more_in_bfloat16():
+    base = {"columns": {"a": "numeric"}, "label": {"column": "y", "task": "regression"}}
+    tolerances = [
+        parse_config({**base, **sections}, "c").parity_tolerance
+        for sections in (
+            {},
+            {"training": {"precision": "bfloat16"}},
+            {"training": {"precision": "bfloat16"}, "export": {"parity_tolerance": 1e-3}},
+        )
+    ]
+    assert tolerances == [1e-5, 0.03, 1e-3]

@@ -284,8 +284,10 @@ class ExportConfig(_Section):
 
     serve_key: bool = Field(True, description="Pass the key column through serving_default.")
     parity_rows: Positive = Field(64, description="Rows of the sample request that is replayed.")
-    parity_tolerance: Rate = Field(
-        1e-5, description="Largest allowed difference, relative to max(1, |prediction|)."
+    parity_tolerance: Auto | Rate = Field(
+        "auto",
+        description="Largest allowed difference, relative to max(1, |prediction|); auto: 1e-5, or "
+        "0.03 where training.precision is bfloat16, whose roundings depend on the batch.",
     )
 
 
@@ -320,6 +322,13 @@ class Config(Schema):
     export: ExportConfig = ExportConfig()
     tuning: TuningConfig = TuningConfig()
     output: OutputConfig = OutputConfig()
+
+    @property
+    def parity_tolerance(self) -> float:
+        """Largest relative difference of a replayed prediction."""
+        if self.export.parity_tolerance != "auto":
+            return self.export.parity_tolerance
+        return 0.03 if self.training.precision == "bfloat16" else 1e-5
 
     @model_validator(mode="after")
     def _check_sections(self) -> Config:

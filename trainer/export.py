@@ -142,7 +142,7 @@ def export_model(
         # One row more, for a request that has to do without missing numbers.
         answers = replay_rows(export_dir, [*rows, filled(rows[0])], served.inputs)
         difference = check_answers(
-            answers, rows, scores, served=served, tolerance=config.export.parity_tolerance
+            answers, rows, scores, served=served, tolerance=config.parity_tolerance
         )
         last_score = answers["serving_default"][served.score][-1]
         texts = {**files, **_sample_texts(rows, scores, last_score, served)}
