@@ -459,7 +459,7 @@ def run_script(*argv, cwd):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
 
@@ -500,3 +500,37 @@ def test_two_real_trials_of_the_embedded_rides(tmp_path):
         assert not log.startswith("{") and "step       4" in log
     hits = [("cache: hit" in (study_dir / i / "log.txt").read_text()) for i in "12"]
     assert hits == [False, True]
+
+
+@pytest.mark.slow
+def test_eight_trials_take_less_than_1_3_times_eight_runs(tmp_path):
+    """Wall time of the whole command against the time that runs without it report of themselves.
+
+    With 1,000,000 rows of training data in a CSV on 2 shared cores (2026-11-21), the command took
+    238 s, eight runs of the same flags reported 210 s and took 246 s; reading and encoding took the
+    trials 9 s in all, the runs 36 s.
+    """
+    import pyarrow.csv
+
+    from trainer import sample
+
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
+    pyarrow.csv.write_csv(sample.generate_rides(300_000, seed=1), tmp_path / "a.csv", options)
+    flags = ["--train=a.csv", "--validation_fraction=0.1", "--test=", "--epochs=1"]
+    flags += ["--baseline=none", "--hidden_units=64,32"]
+    alone = []
+    for name in "ab":
+        run = [sys.executable, "-m", "trainer.task", *flags, f"--job_dir={name}"]
+        subprocess.run(run, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+        report = json.loads((tmp_path / name / "report.json").read_text())
+        alone.append(report["seconds"]["total"])
+    rate = {"parameterId": "dropout", "doubleValueSpec": {"minValue": 0, "maxValue": 0.3}}
+    path = write_job(tmp_path, rate, args=flags, job={"maxTrialCount": 8})
+
+    started = time.monotonic()
+    done = run_script(path, "--study_dir=study", cwd=tmp_path)
+    seconds = time.monotonic() - started
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(records(tmp_path / "study")) == 8
+    assert seconds < 1.3 * 8 * sum(alone) / 2, f"{seconds:.1f} s; alone {alone}"

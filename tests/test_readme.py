@@ -69,4 +69,6 @@ def test_every_kind_of_column_is_in_the_table():
 def test_every_flag_that_is_named_exists():
     known = {name for section in SECTIONS.values() for name in section.model_fields}
     known |= {"config", "help", "print_config", "version"}
+    for command in [*(ROOT / "trainer" / "jobs").glob("*.py"), *(ROOT / "scripts").glob("*.sh")]:
+        known |= set(re.findall(r"--(\w+)", command.read_text()))
     assert set(re.findall(r"--(\w+)", README)) - known == set()
