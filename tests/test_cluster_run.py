@@ -218,6 +218,8 @@ def test_nothing_is_left_running_whatever_ends_the_command(
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
+        # Under nohup, as servers of CI may start tests, it would be ignored from the start.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     lines = [process.stdout.readline() for _ in range(4)]
     pids = [int(line.rsplit(" ", 1)[1]) for line in lines if "is process" in line]
