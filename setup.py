@@ -28,7 +28,7 @@ NOT_X86_LINUX = "sys_platform != 'linux' or platform_machine != 'x86_64'"
 # To check, submit and follow jobs.
 VERTEX = ["build", "google-cloud-aiplatform>=1.60,<3"]
 # To run job files and tuning studies on this machine.
-LOCAL = ["build", "gcp-storage-emulator", "optuna>=3.5,<5", "plotly>=5", "scikit-learn"]
+LOCAL = ["build", "gcp-storage-emulator", "optuna>=4,<6", "plotly>=5", "scikit-learn"]
 
 setup(
     name="wide-and-deep-trainer",
