@@ -35,3 +35,34 @@ def restore_logging(monkeypatch):
     root.setLevel(levels[0])
     logging.getLogger("trainer").setLevel(levels[1])
     logging.captureWarnings(False)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The table of faults: what was done to real processes, what had to happen, whether it did."""
+    rows = []
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for result in terminalreporter.stats.get(outcome, []):
+            values = dict(getattr(result, "user_properties", ()))
+            if "fault" in values and (result.when == "call" or outcome != "passed"):
+                seconds = f"{result.duration:.0f} s"
+                rows.append((outcome, values["fault"], values["expected"], seconds))
+    if not rows:
+        return
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    terminalreporter.section("faults")
+    for row in sorted(rows, key=lambda row: row[1]):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        terminalreporter.write_line("  ".join(cells).rstrip())
+
+
+@pytest.fixture(autouse=True)
+def _note_the_fault(request):
+    """Hand `@pytest.mark.faults(FAULT, EXPECTED)` to the summary, from whatever process."""
+    mark = request.node.get_closest_marker("faults")
+    if mark is not None:
+        fault, expected = mark.args
+        case = getattr(request.node, "callspec", None)
+        request.node.user_properties += [
+            ("fault", f"{fault} ({case.id})" if case else fault),
+            ("expected", expected),
+        ]

@@ -138,7 +138,7 @@ def test_a_chief_with_servers_and_an_evaluator(alone, tmp_path):
     assert last["val_rmse"] == pytest.approx(ours["val_rmse"], rel=1e-5)
 
 
-@pytest.mark.faults
+@pytest.mark.faults("kill -9 of one process", "the other ends with 75; both go on together")
 @pytest.mark.parametrize("victim", [("worker", 0), ("chief", 0)])
 def test_the_one_left_ends_by_itself_and_both_go_on_together(victim, tmp_path):
     flags = ("--steps=600", "--eval_steps=200", "--checkpoint_steps=64", "--baseline=none")
