@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = re.findall(
     r"\w+",
     """
-    __init__ errors outcome fields columns schema config_errors config yaml_text flags vertex
+    __init__ errors redaction outcome fields columns schema config_errors config yaml_text flags vertex
     cloud_files storage cli logs taxi_tariff sample data_files cells csv_records csv_files
     parquet_files reader sampling tallies statistics rows row_stores row_files
     row_cache plan metrics transforms

@@ -1,7 +1,8 @@
 """What the process logs and how: lines for people, or JSON for Cloud Logging.
 
 Everything goes to stdout: Vertex AI marks whatever comes on stderr as an error. On stderr stands
-only the line that says why a run failed, and that only where logs are text.
+only the line that says why a run failed, and that only where logs are text. Secrets are hidden in
+every line, see `redaction.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+
+from trainer.redaction import shown
 
 _NATIVE_NOTE = re.compile(r"I\d{4} |WARNING: All log messages before absl::InitializeLog\(\)")
 
@@ -33,7 +36,9 @@ class _JsonFormatter(logging.Formatter):
         message = record.getMessage()
         if record.exc_info:
             message = f"{message}\n{self.formatException(record.exc_info)}"
-        return json.dumps({"severity": record.levelname, "message": message, "logger": record.name})
+        return json.dumps(
+            {"severity": record.levelname, "message": shown(message), "logger": record.name}
+        )
 
 
 class _TextFormatter(logging.Formatter):
@@ -46,6 +51,9 @@ class _TextFormatter(logging.Formatter):
         if record.levelno >= logging.WARNING:
             record.message = f"{record.levelname.lower()}: {record.message}"
         return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))  # with the traceback
 
 
 def set_up_logging(*, as_json: bool) -> None:
@@ -77,7 +85,7 @@ def say_last(level: int, text: str) -> None:
     if any(isinstance(handler.formatter, _JsonFormatter) for handler in handlers):
         logging.getLogger("trainer").log(level, text)
     else:
-        print(text, file=sys.stderr)
+        print(shown(text), file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -99,7 +107,7 @@ def without_native_notes() -> Iterator[None]:
             held.seek(0)
             for line in held.read().decode(errors="replace").splitlines():
                 if not _NATIVE_NOTE.match(line):
-                    print(line, file=sys.stderr)
+                    print(shown(line), file=sys.stderr)
 
 
 def _format_warning(

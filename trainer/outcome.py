@@ -1,4 +1,4 @@
-"""How a process ends: an exit code, and a line that says why; imports `errors` only."""
+"""How a process ends: an exit code, and a line that says why, with secrets hidden."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import traceback
 from collections.abc import Callable
 
 from trainer.errors import Interrupted, TrainingFailed, UserError
+from trainer.redaction import shown
 
 
 def say_on_stderr(level: int, text: str) -> None:
-    """Print a text as it is; the level has no effect."""
-    print(text, file=sys.stderr)
+    """Print a text; the level has no effect."""
+    print(shown(text), file=sys.stderr)
 
 
 def exit_code_of(run: Callable[[], None], say: Callable[[int, str], None] = say_on_stderr) -> int:

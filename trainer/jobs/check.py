@@ -24,6 +24,7 @@ from trainer.jobs.check_tasks import check_tasks
 from trainer.jobs.check_trials import check_trials
 from trainer.jobs.findings import Finding, warning
 from trainer.jobs.job_file import NAMES, JobFile, job_name, read_job_file, read_names
+from trainer.redaction import shown
 
 DEFAULT_NAMES_PATH = "configs/names.env"
 
@@ -83,7 +84,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> None:
             named = _names_of(path, options.names, environ)
             findings = check_job(read_job_file(path, named), named, read_data=not options.offline)
         except UserError as failure:
-            print(f"error: {failure}")
+            print(shown(f"error: {failure}"))
             num_errors += 1
             continue
         for finding in findings:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from trainer.jobs.job_fields import Path
 from trainer.jobs.job_file import JobFile
+from trainer.redaction import shown
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.severity}: {self.where}: {self.message}"
+        return shown(f"{self.severity}: {self.where}: {self.message}")
 
 
 def error(job: JobFile, path: Path, message: str) -> Finding:

@@ -6,14 +6,20 @@ the same to gcloud, whose ruamel.yaml follows YAML 1.1 (y and n are booleans, 1e
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
 from trainer.errors import UserError
 from trainer.jobs.job_fields import Path
+
+
+# Keys, items and values once all aliases are written out. A job file has hundreds; ten lines of
+# aliases of aliases stand for billions, which whatever reads the values would walk through.
+_MOST_NODES = 100_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -49,17 +55,20 @@ def load_job_yaml(text: str, path: str) -> dict[str, Any]:
         path: of the file, for messages.
 
     Raises:
-        UserError: no YAML, no mapping, a key that stands twice, an anchor that contains itself.
+        UserError: no YAML, no mapping, a key that stands twice, an anchor that contains itself,
+            nested too deeply, too large with its aliases written out.
     """
     try:
         root = yaml.compose(text, _Loader)
         if root is not None:
-            _refuse_cycles(root, ())
+            _refuse_expansion(root, (), itertools.count(1))
         values = yaml.load(text, _Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{path}{line}: {error.problem or error.context}") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deeply for a job file") from error
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -91,12 +100,18 @@ def _note_lines(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
             _note_lines(item, (*path, index), lines)
 
 
-def _refuse_cycles(node: yaml.Node, parents: tuple[yaml.Node, ...]) -> None:
+def _refuse_expansion(
+    node: yaml.Node, parents: tuple[yaml.Node, ...], counter: Iterator[int]
+) -> None:
+    """ConstructorError where aliases never end, or only after too many nodes."""
+    problem = None
     if any(node is parent for parent in parents):
-        raise yaml.constructor.ConstructorError(
-            problem="an anchor contains itself", problem_mark=node.start_mark
-        )
+        problem = "an anchor contains itself"
+    elif next(counter) > _MOST_NODES:
+        problem = f"with its aliases written out it has more than {_MOST_NODES} entries"
+    if problem:
+        raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
     if isinstance(node, yaml.CollectionNode):
         for item in node.value:
             for part in item if isinstance(item, tuple) else (item,):
-                _refuse_cycles(part, (*parents, node))
+                _refuse_expansion(part, (*parents, node), counter)

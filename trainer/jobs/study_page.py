@@ -83,7 +83,8 @@ def write_best_flags(study: Study, best: Trial, command: str, folder: Path) -> N
     """
     head = [
         f"# Trial {best.id}: {study.metric} {best.metrics[study.metric]:.6g}",
-        f"# {command}",
+        # A value with a line break would else go on as YAML.
+        f"# {' '.join(command.splitlines())}",
     ]
     flags = {name: _plain(value) for name, value in best.parameters.items()}
     text = "\n".join(head) + "\n" + dump_yaml(flags)
