@@ -94,6 +94,7 @@ def test_arguments_have_a_length(tmp_path):
         (["A", "A"], "A is set twice"),
         (["1A"], "must have a name"),
         (["TF_CONFIG"], "TF_CONFIG is set by Vertex AI itself"),
+        (["HF_TOKEN"], "HF_TOKEN seems to hold a secret: whoever may see the job sees its value"),
         ([f"A{i}" for i in range(101)], "has 101 variables; at most 100"),
     ],
 )

@@ -1,9 +1,16 @@
 from datetime import datetime, timezone
 
 import pytest
+from runs import ROOT
 
 from trainer.errors import UserError
-from trainer.jobs.job_file import job_name, read_job_file, read_names, substitute
+from trainer.jobs.job_file import (
+    default_names_path,
+    job_name,
+    read_job_file,
+    read_names,
+    substitute,
+)
 
 NAMES = {"PROJECT": "p", "REGION": "us-central1", "BUCKET": "b", "IMAGE": "img:1", "JOB": "j"}
 CUSTOM = """\
@@ -223,6 +230,28 @@ def test_job_name_has_only_characters_of_a_display_name_and_the_time():
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
     assert job_name("configs/Job CPU.v2.yaml", now) == "job_cpu_v2_20260102_030405"
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", "..", "A b", "x" * 129, "a\n"])
+def test_given_name_that_is_no_folder_of_its_own_is_refused(name):
+    with pytest.raises(UserError, match="--name must be 1 to 128 of a-z, 0-9, _ and -; received"):
+        job_name("job.yaml", datetime.now(timezone.utc), name)
+
+
+def test_names_beside_the_file_come_before_those_of_the_checkout(tmp_path, monkeypatch):
+    job, beside, checkout = (str(tmp_path / n) for n in ("a/job.yaml", "a/names.env", "names.env"))
+    monkeypatch.setattr("trainer.jobs.job_file._NAMES_OF_CHECKOUT", checkout)
+    (tmp_path / "a").mkdir()
+
+    assert default_names_path(job) is None
+    (tmp_path / "names.env").touch()
+    assert default_names_path(job) == default_names_path() == checkout
+    (tmp_path / "a" / "names.env").touch()
+    assert default_names_path(job) == beside and default_names_path() == checkout
+
+
+def test_names_of_the_checkout_are_those_of_its_configs():
+    assert default_names_path() == str(ROOT / "configs" / "names.env")
 
 
 def test_substitution_keeps_lines():

@@ -27,6 +27,19 @@ def test_self_containing_anchor_is_refused():
         load_job_yaml("a: 1\nb: &x {c: [*x]}", "f")
 
 
+def test_aliases_of_aliases_are_refused_before_they_are_written_out():
+    levels = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
+
+    with pytest.raises(UserError, match=r"f:\d: with its aliases written out it has more than 10"):
+        load_job_yaml("\n".join(["a0: &a0 [1, 2]", *levels]), "f")
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 20_000, "a: " + "{b: " * 3000 + "1" + "}" * 3000])
+def test_deep_nesting_is_refused(text):
+    with pytest.raises(UserError, match="f is nested too deeply for a job file"):
+        load_job_yaml(text, "f")
+
+
 def test_every_line_is_that_of_the_text():
     text = "\n".join(f"k{i}:\n- a: {i}" for i in range(50))
 

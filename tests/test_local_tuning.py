@@ -96,6 +96,7 @@ def test_study_leaves_table_plots_flags_and_the_command(tmp_path, capsys):
 
 def test_names_are_read_beside_the_file_or_do_not_matter(tmp_path, monkeypatch):
     path = write_job(tmp_path, args=["--label=${PROJECT}/${JOB}"])
+    monkeypatch.setattr("trainer.jobs.job_file._NAMES_OF_CHECKOUT", str(tmp_path / "absent.env"))
 
     assert "--label=local-project/tuning_x" in read_request([path]).arguments
     (tmp_path / "names.env").write_text("PROJECT=mine\n")

@@ -88,6 +88,13 @@ def test_best_flags_are_exact_and_say_the_command(tmp_path):
     assert text.startswith("# Trial 3: val_rmse 0.1\n# python -m trainer.task --rate=0.3\n")
 
 
+def test_line_break_of_a_value_stays_in_the_comment(tmp_path):
+    write_best_flags(STUDY, TRIALS[2], "python --name='a\nrate: 9\r\nkind: d\u2028m: 1'", tmp_path)
+
+    text = (tmp_path / "best_flags.yaml").read_text()
+    assert load_yaml(text, "best_flags.yaml") == {"rate": 0.3, "kind": "c", "m": 8, "depth": 3}
+
+
 def test_page_has_table_and_plots_and_no_link_to_elsewhere(tmp_path):
     write_page(STUDY, TRIALS, "Study <x>", tmp_path)
 

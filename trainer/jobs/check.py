@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 
 from trainer.errors import UserError
 from trainer.jobs.check_data import Cloud, check_bucket, check_data
@@ -23,10 +22,16 @@ from trainer.jobs.check_study import check_study
 from trainer.jobs.check_tasks import check_tasks
 from trainer.jobs.check_trials import check_trials
 from trainer.jobs.findings import Finding, warning
-from trainer.jobs.job_file import NAMES, JobFile, job_name, read_job_file, read_names
+from trainer.jobs.job_file import (
+    NAMES,
+    NAMES_HELP,
+    JobFile,
+    default_names_path,
+    job_name,
+    read_job_file,
+    read_names,
+)
 from trainer.redaction import shown
-
-DEFAULT_NAMES_PATH = "configs/names.env"
 
 
 def check_job(
@@ -109,8 +114,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--names",
         metavar="PATH",
-        help="PROJECT, REGION, BUCKET and IMAGE; default: names.env beside the job file, or else "
-        f"{DEFAULT_NAMES_PATH}; variables of the environment fill in what is missing",
+        help=f"{NAMES_HELP}; variables of the environment fill in what is missing",
     )
     parser.add_argument("--offline", action="store_true", help="ask Cloud Storage nothing")
     return parser.parse_args(argv)
@@ -118,11 +122,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _names_of(path: str, names_path: str | None, environ: Mapping[str, str]) -> dict[str, str]:
     """The names for one job file."""
-    beside = [Path(path).with_name("names.env"), Path(DEFAULT_NAMES_PATH)]
-    found = [names_path] if names_path else [str(place) for place in beside if place.is_file()]
+    found = names_path or default_names_path(path)
     names = {"JOB": job_name(path, datetime.now(timezone.utc))}
     names |= {name: environ[name] for name in NAMES if environ.get(name)}
-    return names | read_names(found[0]) if found else names
+    return names | read_names(found) if found else names
 
 
 def _line(finding: Finding) -> tuple[int, str]:

@@ -14,6 +14,7 @@ from trainer.jobs.findings import Finding, error, warning
 from trainer.jobs.job_fields import Path
 from trainer.jobs.job_file import JobFile, Pool
 from trainer.jobs.machines import find_machine
+from trainer.redaction import names_secret
 
 _MOST_ARG_CHARACTERS = 100_000
 _MOST_VARIABLES = 100
@@ -184,3 +185,10 @@ def _check_sizes(job: JobFile, path: Path, pool: Pool) -> Iterator[Finding]:
             yield error(job, here, f"{name} is set twice")
         elif _GOOGLES_VARIABLE.fullmatch(name):
             yield error(job, here, f"{name} is set by Vertex AI itself; remove it")
+        elif names_secret(name):
+            yield warning(
+                job,
+                here,
+                f"{name} seems to hold a secret: whoever may see the job sees its value. Grant the "
+                "job's service account what it needs, or let it read Secret Manager",
+            )

@@ -18,7 +18,14 @@ from typing import Any, TextIO
 from trainer.errors import Interrupted, UserError
 from trainer.jobs import package
 from trainer.jobs.fake_cloud import buckets_in, fake_cloud, make_buckets
-from trainer.jobs.job_file import JobFile, job_name, read_job_file, read_names
+from trainer.jobs.job_file import (
+    NAMES_HELP,
+    JobFile,
+    default_names_path,
+    job_name,
+    read_job_file,
+    read_names,
+)
 from trainer.jobs.replica_logs import LogView
 from trainer.jobs.replica_process import ReplicaProcess
 from trainer.jobs.replicas import Replica, choose_addresses, plan_replicas, process_environment
@@ -115,8 +122,9 @@ def run_job(
 
 def _run(argv: Sequence[str], environ: Mapping[str, str]) -> JobOutcome:
     options = _parse(argv)
-    names = read_names(options.names or str(Path(options.job_file).with_name("names.env")))
-    name = options.name or job_name(options.job_file, datetime.now(tz=timezone.utc))
+    names_path = options.names or default_names_path(options.job_file)
+    names = read_names(names_path) if names_path else {}
+    name = job_name(options.job_file, datetime.now(tz=timezone.utc), options.name)
     job = read_job_file(options.job_file, {**names, "JOB": name})
     work_dir = options.work_dir or str(Path("runs", name))
     gs_dir = options.gs_dir or str(Path(work_dir, "gs"))
@@ -150,7 +158,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("job_file", help="e.g. configs/job_workers.yaml")
-    parser.add_argument("--names", help="values of ${BUCKET} ...; default: names.env beside it")
+    parser.add_argument("--names", help=NAMES_HELP)
     parser.add_argument("--name", help="the value of ${JOB}; default: the file's name and the time")
     parser.add_argument("--work_dir", help="logs and installed package; default: runs/JOB")
     parser.add_argument("--gs_dir", help="the folder for gs://; default: WORK_DIR/gs")

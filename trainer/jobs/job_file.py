@@ -6,6 +6,7 @@ the line of every key. Whether the job is a good one is judged in `check.py`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,8 +22,14 @@ from trainer.jobs.job_yaml import key_lines, load_job_yaml
 from trainer.vertex import Role
 
 NAMES = ("PROJECT", "REGION", "BUCKET", "IMAGE", "JOB")
+# Of the option --names, whose default is `default_names_path`.
+NAMES_HELP = (
+    "file with PROJECT=, REGION=, BUCKET= and IMAGE=; default: names.env beside the job file, or "
+    "else configs/names.env of this checkout"
+)
 
 _TRAINER_MODULE = "trainer.task"
+_NAMES_OF_CHECKOUT = os.path.join(*PurePath(__file__).parts[:-3], "configs", "names.env")
 _POOL_ROLES: tuple[Role, ...] = ("chief", "worker", "ps", "evaluator")
 
 
@@ -148,6 +155,15 @@ class JobFile:
         return key_lines(self.text)
 
 
+def default_names_path(job_path: str = "") -> str | None:
+    """The file of names where a user gives none: names.env beside the job file, or the checkout's.
+
+    None where neither is there.
+    """
+    beside = [os.path.join(os.path.dirname(job_path), "names.env")] if job_path else []
+    return next(filter(os.path.isfile, [*beside, _NAMES_OF_CHECKOUT]), None)
+
+
 def read_names(path: str) -> dict[str, str]:
     """The names of a file of `KEY=value` lines that a shell can source.
 
@@ -184,12 +200,20 @@ def read_names(path: str) -> dict[str, str]:
     return names
 
 
-def job_name(path: str, now: datetime) -> str:
-    """The display name of one submission: the file's name and the time.
+def job_name(path: str, now: datetime, given: str | None = None) -> str:
+    """The display name of one submission: the given one, or the file's name and the time.
 
     >>> job_name("configs/job_cpu.yaml", datetime(2026, 11, 21, 10, 15, 30))
     'job_cpu_20261121_101530'
+
+    Raises:
+        UserError: the given one could not be a folder's.
     """
+    if given:
+        # Here and in the bucket a folder gets this name, which must not lead elsewhere.
+        if not re.fullmatch(r"[a-z0-9_-]{1,128}", given):
+            raise UserError(f"--name must be 1 to 128 of a-z, 0-9, _ and -; received {given!r}")
+        return given
     stem = re.sub(r"[^a-z0-9_-]", "_", PurePath(path).stem.lower())
     return f"{stem}_{now:%Y%m%d_%H%M%S}"
 

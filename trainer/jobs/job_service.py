@@ -10,15 +10,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from trainer.errors import UserError
-from trainer.jobs.job_file import read_names
+from trainer.jobs.job_file import NAMES_HELP, default_names_path, read_names
 
 LOGIN = "gcloud auth application-default login"
-_NAMES_FILE = Path(__file__).resolve().parents[2] / "configs" / "names.env"
 # Name -> what it looks like; the project's id may have an organisation before it.
 _SHAPES = {
     "PROJECT": (r"[a-z0-9][a-z0-9.:-]*", "my-project, an id and not a display name"),
@@ -128,9 +126,7 @@ def connect(place: Place) -> Any:
 
 def add_place_options(parser: argparse.ArgumentParser) -> None:
     """Give a command the options that `read_place` reads."""
-    parser.add_argument(
-        "--names", help="file with PROJECT=, REGION=, BUCKET= and IMAGE= (configs/names.env)"
-    )
+    parser.add_argument("--names", help=NAMES_HELP)
     parser.add_argument("--project", help="instead of PROJECT")
     parser.add_argument("--region", help="instead of REGION")
     parser.add_argument(
@@ -141,13 +137,17 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_place(options: argparse.Namespace) -> tuple[Place, dict[str, str]]:
+def read_place(options: argparse.Namespace, job_path: str = "") -> tuple[Place, dict[str, str]]:
     """Where the command's jobs run, and all names with the options over those of the file.
+
+    Args:
+        options: of a command with `add_place_options`.
+        job_path: the job file that it is about, if there is one.
 
     Raises:
         UserError: project or region is not stated anywhere, or the file is malformed.
     """
-    path = options.names or (str(_NAMES_FILE) if _NAMES_FILE.is_file() else "")
+    path = options.names or default_names_path(job_path)
     names = read_names(path) if path else {}
     for name in ("PROJECT", "REGION", "BUCKET", "IMAGE"):
         given = getattr(options, name.lower(), None)

@@ -16,7 +16,6 @@ import yaml
 from trainer.errors import UserError
 from trainer.jobs.job_fields import Path
 
-
 # Keys, items and values once all aliases are written out. A job file has hundreds; ten lines of
 # aliases of aliases stand for billions, which whatever reads the values would walk through.
 _MOST_NODES = 100_000

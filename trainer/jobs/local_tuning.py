@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import shlex
 import signal
@@ -20,7 +21,14 @@ from trainer import storage
 from trainer.errors import Interrupted, TrainingFailed, UserError
 from trainer.flags import FLAGS
 from trainer.jobs.fake_cloud import buckets_in, fake_cloud
-from trainer.jobs.job_file import NAMES, JobFile, read_job_file, read_names
+from trainer.jobs.job_file import (
+    NAMES,
+    NAMES_HELP,
+    JobFile,
+    default_names_path,
+    read_job_file,
+    read_names,
+)
 from trainer.jobs.search_space import grid_size
 from trainer.jobs.study import Study, read_study
 from trainer.jobs.study_page import write_best_flags, write_page, write_trials
@@ -28,6 +36,7 @@ from trainer.jobs.study_store import StudyStore
 from trainer.jobs.trial_run import Launch, launch_trainer, try_lock
 from trainer.jobs.trials import Trial, best_trial, flags_of, ranked_table
 from trainer.jobs.tuner import Tuner
+from trainer.redaction import names_secret
 
 _EPILOG = """Ctrl-C stops the trials after a checkpoint; the same command goes on.
 Exit codes: 0 done, 2 a mistake of the user, 3 too many trials failed, 75 interrupted."""
@@ -100,8 +109,7 @@ def read_request(argv: Sequence[str]) -> Request:
         UserError: the file is no tuning job that can be run here, or an option is wrong.
     """
     options, flags = _parse(argv)
-    beside = Path(options.job_file).with_name("names.env")
-    names_path = options.names or (str(beside) if beside.is_file() else None)
+    names_path = options.names or default_names_path(options.job_file)
     stem = Path(options.job_file).stem
     # Outputs go to the study's folder, so a name that is not set does not matter here.
     names = {name: f"local-{name.lower()}" for name in NAMES} | {"JOB": stem}
@@ -140,7 +148,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("job_file", metavar="FILE", help="e.g. configs/tuning_small.yaml")
-    parser.add_argument("--names", help="values of ${BUCKET} ...; default: names.env beside it")
+    parser.add_argument("--names", help=NAMES_HELP)
     parser.add_argument("--study_dir", default="", help="default: runs/NAME OF THE FILE")
     parser.add_argument("--max_trials", type=_count, help="instead of maxTrialCount")
     parser.add_argument("--parallel", type=_count, help="instead of parallelTrialCount")
@@ -206,11 +214,17 @@ def _claimed(request: Request) -> Iterator[None]:
 
 
 def _identity(request: Request) -> dict[str, Any]:
-    """What makes two commands the same study; counts of trials and the seed may change."""
+    """What makes two commands the same study; counts of trials and the seed may change.
+
+    It lands in a file and in a message, so of a secret there is only a hash.
+    """
     spec = {f"studySpec.{name}": value for name, value in (request.job.study or {}).items()}
     own = {*_cache_flag(str(request.study_dir))}
     arguments = [argument for argument in request.arguments if argument not in own]
-    environment = dict(request.job.pools[0].env)
+    environment = {
+        name: hashlib.sha256(value.encode()).hexdigest() if names_secret(name) else value
+        for name, value in request.job.pools[0].env.items()
+    }
     # As JSON gives it back.
     return json.loads(json.dumps({**spec, "arguments": arguments, "env": environment}))
 

@@ -41,6 +41,7 @@ from trainer.jobs.job_uploads import (
     upload_packages,
 )
 from trainer.jobs.trials import best_trial, flags_of
+from trainer.redaction import shown
 
 Kind = Literal["custom", "tuning"]
 
@@ -145,8 +146,8 @@ def prepare(
     Raises:
         UserError: the job file, the names, the labels or the flags are wrong.
     """
-    place, names = read_place(options)
-    names["JOB"] = _display_name(options)
+    place, names = read_place(options, options.job)
+    names["JOB"] = job_name(options.job, datetime.now(timezone.utc), options.name)
     job = read_job_file(options.job, names)
     if job.kind != kind:
         raise UserError(
@@ -231,15 +232,6 @@ def _parse(argv: Sequence[str], kind: Kind) -> tuple[argparse.Namespace, list[st
     return parser.parse_args(argv[:cut]), argv[cut + 1 :]
 
 
-def _display_name(options: argparse.Namespace) -> str:
-    if not options.name:
-        return job_name(options.job, datetime.now(timezone.utc))
-    # It becomes a folder, too.
-    if not re.fullmatch(r"[a-z0-9_-]{1,128}", options.name):
-        raise UserError(f"--name must be 1 to 128 of a-z, 0-9, _ and -; received {options.name!r}")
-    return str(options.name)
-
-
 def _check(
     job: JobFile, names: Mapping[str, str], *, is_online: bool, upload: tuple[str, str] | None
 ) -> None:
@@ -272,7 +264,7 @@ def _show(submission: Submission) -> None:
     path = Path("runs", submission.name, "job.yaml")
     text = final_yaml(submission.job)
     storage.write_text(str(path), text)
-    print(text, end="")
+    print(shown(text), end="")
     print(f"# The YAML above is in {path}. Nothing was uploaded or submitted. What would be done:")
     if submission.config is not None:
         print(f"gcloud storage cp {shlex.join(submission.config)}")
