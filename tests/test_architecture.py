@@ -16,9 +16,9 @@ ORDER = re.findall(
     parquet_files reader sampling tallies statistics rows row_stores row_files
     row_cache plan metrics transforms
     scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders
-    features blocks input tables schedules update_rules optimizers averaging network objective
-    strategy program checkpoint evaluation loop tuning observers serving parity replay export
-    run_folder run_lock report sidecar model task
+    features blocks datasets input tables schedules update_rules optimizers averaging network
+    objective distribution strategy program checkpoint evaluation loop tuning observers serving
+    parity replay export run_folder run_lock report sidecar model task
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data
     check_run check_study check_trials check_metric check fake_cloud package

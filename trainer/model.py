@@ -15,21 +15,20 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from trainer import data_files, report, storage
-from trainer.blocks import DataPart, open_parts
 from trainer.checkpoint import CheckpointFolder
 from trainer.cli import config_yaml
 from trainer.config import Config
-from trainer.data_files import Part
+from trainer.datasets import Datasets, build_datasets
+from trainer.distribution import Distribution
 from trainer.errors import UserError
 from trainer.evaluation import averaged_weights, evaluate
 from trainer.export import ExportReport, export_model
-from trainer.features import FeatureEncoder, read_vocabularies
 from trainer.input import TrainingRows, training_chunks
 from trainer.loop import RunState, StopSignal, TrainingLoop
 from trainer.network import WideAndDeep
@@ -37,42 +36,15 @@ from trainer.objective import Objective
 from trainer.observers import Console, JsonLines, Scalars, Tuning
 from trainer.plan import Plan, make_plan
 from trainer.program import Program
-from trainer.row_cache import RowCache
-from trainer.row_stores import Budget, RowStore, labels_and_weights, store_rows
-from trainer.rows import RowLayout
+from trainer.row_stores import labels_and_weights
 from trainer.run_folder import RunFolder
 from trainer.run_lock import RunLock, owner_name
 from trainer.sidecar import follow_checkpoints
-from trainer.statistics import TableStatistics
-from trainer.strategy import (
-    Distribution,
-    is_server,
-    make_distribution,
-    make_one_device,
-    serve,
-)
+from trainer.strategy import is_server, make_distribution, make_one_device, serve
 from trainer.tuning import MetricReporter
 from trainer.vertex import Cluster, VertexEnvironment
 
 logger = logging.getLogger(__name__)
-
-
-class Datasets(NamedTuple):
-    """Everything that is made from the data.
-
-    Attributes:
-        parts: reader of each part of the data that there is.
-        statistics: of the training rows.
-        encoder: raw columns to features, for training and serving.
-        layout: of a packed row.
-        stores: encoded rows of each part.
-    """
-
-    parts: dict[Part, DataPart]
-    statistics: TableStatistics
-    encoder: FeatureEncoder
-    layout: RowLayout
-    stores: dict[Part, RowStore]
 
 
 def train_and_evaluate(
@@ -233,49 +205,6 @@ def evaluate_checkpoints(config: Config, folder: RunFolder, cluster: Cluster) ->
     )
 
 
-def build_datasets(config: Config, files: dict[Part, tuple[str, ...]]) -> Datasets:
-    """Read each part of the data, learn the statistics, and encode every row once.
-
-    Where another run has left the same in data.cache_dir, it is taken from there.
-    """
-    parts = open_parts(config, files)
-    budget = Budget(
-        config.data.memory_budget_mb, config.data.disk_budget_mb, config.data.scratch_dir
-    )
-    cache = RowCache(config, files, tf.__version__)
-    cached = cache.load(budget)
-    if cached is not None:
-        statistics = cached.statistics
-    elif config.data.statistics_path:
-        statistics = _read_statistics(config.data.statistics_path)
-    else:
-        statistics = parts["train"].statistics()
-    encoder = FeatureEncoder(
-        config, statistics, config.model.embedding_dim, read_vocabularies(config)
-    )
-    stores = _encode(config, parts, encoder, budget) if cached is None else cached.stores
-    for part in parts.values():
-        part.reader.release()
-    report.log_data(stores, parts)
-    if cached is None:
-        readers = {id(part.reader): part.reader for part in parts.values()}
-        cache.save(statistics, stores, [reader.bad_rows for reader in readers.values()])
-    layout = RowLayout(len(encoder.layout.ids), len(encoder.layout.numbers))
-    return Datasets(parts, statistics, encoder, layout, stores)
-
-
-def _encode(
-    config: Config, parts: dict[Part, DataPart], encoder: FeatureEncoder, budget: Budget
-) -> dict[Part, RowStore]:
-    stores: dict[Part, RowStore] = {}
-    for name, part in parts.items():
-        num_units = len(part.reader.units)
-        stores[name] = store_rows(part.packed(encoder), num_units, config.data.storage, budget)
-        if not stores[name].num_rows:
-            raise UserError(f"the {name} data has no usable row, or all have weight 0")
-    return stores
-
-
 def build_program(
     config: Config, datasets: Datasets, objective: Objective, plan: Plan, distribution: Distribution
 ) -> Program:
@@ -383,13 +312,6 @@ def export(config: Config, datasets: Datasets, program: Program, folder: RunFold
         model_dir=folder.model_dir,
         scratch_dir=config.data.scratch_dir,
     )
-
-
-def _read_statistics(path: str) -> TableStatistics:
-    try:
-        return TableStatistics.from_json(storage.read_text(path))
-    except UserError as error:
-        raise UserError(f"data.statistics_path {path}: {error}") from error
 
 
 def _validation(

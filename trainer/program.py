@@ -17,13 +17,13 @@ import tensorflow as tf
 
 from trainer.averaging import MovingAverage
 from trainer.config import Config
+from trainer.distribution import Distribution
 from trainer.errors import UserError
 from trainer.input import unpack_rows
 from trainer.network import WideAndDeep
 from trainer.objective import Objective
 from trainer.optimizers import Optimizer, Parameter
 from trainer.rows import RowLayout
-from trainer.strategy import Distribution
 
 # Room for the dropout layers of one step in the second word of the seed.
 _SEEDS_PER_STEP = 64

@@ -11,7 +11,6 @@ import keras
 import tensorflow as tf
 
 from trainer import __version__
-from trainer.blocks import DataPart
 from trainer.config import Config
 from trainer.data_files import Part
 from trainer.export import ExportReport
@@ -26,17 +25,6 @@ from trainer.run_folder import RunFolder
 logger = logging.getLogger(__name__)
 
 Metrics = Mapping[str, Mapping[str, float]]
-
-
-def log_data(stores: Mapping[Part, RowStore], parts: Mapping[Part, DataPart]) -> None:
-    """How many rows each part has, where they stay, and what could not be read."""
-    for name, store in stores.items():
-        logger.info("%s: %d rows in %s", name, store.num_rows, store.kind)
-    for bad_rows in {id(p.reader): p.reader.bad_rows for p in parts.values()}.values():
-        if bad_rows.count:
-            logger.warning(
-                "%d bad rows are left out: %s", bad_rows.count, "; ".join(bad_rows.examples)
-            )
 
 
 def log_start(

@@ -1,0 +1,101 @@
+"""Everything that a run makes from its data: statistics, the encoder, and encoded rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from trainer import storage
+from trainer.blocks import DataPart, open_parts
+from trainer.config import Config
+from trainer.data_files import Part
+from trainer.errors import UserError
+from trainer.features import FeatureEncoder, read_vocabularies
+from trainer.row_cache import RowCache
+from trainer.row_stores import Budget, RowStore, store_rows
+from trainer.rows import RowLayout
+from trainer.statistics import TableStatistics
+
+logger = logging.getLogger(__name__)
+
+
+class Datasets(NamedTuple):
+    """Everything that is made from the data.
+
+    Attributes:
+        parts: reader of each part of the data that there is.
+        statistics: of the training rows.
+        encoder: raw columns to features, for training and serving.
+        layout: of a packed row.
+        stores: encoded rows of each part.
+    """
+
+    parts: dict[Part, DataPart]
+    statistics: TableStatistics
+    encoder: FeatureEncoder
+    layout: RowLayout
+    stores: dict[Part, RowStore]
+
+
+def build_datasets(config: Config, files: dict[Part, tuple[str, ...]]) -> Datasets:
+    """Read each part of the data, learn the statistics, and encode every row once.
+
+    Where another run has left the same in data.cache_dir, it is taken from there.
+    """
+    parts = open_parts(config, files)
+    budget = Budget(
+        config.data.memory_budget_mb, config.data.disk_budget_mb, config.data.scratch_dir
+    )
+    cache = RowCache(config, files, tf.__version__)
+    cached = cache.load(budget)
+    if cached is not None:
+        statistics = cached.statistics
+    elif config.data.statistics_path:
+        statistics = _read_statistics(config.data.statistics_path)
+    else:
+        statistics = parts["train"].statistics()
+    encoder = FeatureEncoder(
+        config, statistics, config.model.embedding_dim, read_vocabularies(config)
+    )
+    stores = _encode(config, parts, encoder, budget) if cached is None else cached.stores
+    for part in parts.values():
+        part.reader.release()
+    _log_data(stores, parts)
+    if cached is None:
+        readers = {id(part.reader): part.reader for part in parts.values()}
+        cache.save(statistics, stores, [reader.bad_rows for reader in readers.values()])
+    layout = RowLayout(len(encoder.layout.ids), len(encoder.layout.numbers))
+    return Datasets(parts, statistics, encoder, layout, stores)
+
+
+def _encode(
+    config: Config, parts: dict[Part, DataPart], encoder: FeatureEncoder, budget: Budget
+) -> dict[Part, RowStore]:
+    stores: dict[Part, RowStore] = {}
+    for name, part in parts.items():
+        num_units = len(part.reader.units)
+        stores[name] = store_rows(part.packed(encoder), num_units, config.data.storage, budget)
+        if not stores[name].num_rows:
+            raise UserError(f"the {name} data has no usable row, or all have weight 0")
+    return stores
+
+
+def _log_data(stores: Mapping[Part, RowStore], parts: Mapping[Part, DataPart]) -> None:
+    """How many rows each part has, where they stay, and what could not be read."""
+    for name, store in stores.items():
+        logger.info("%s: %d rows in %s", name, store.num_rows, store.kind)
+    for bad_rows in {id(p.reader): p.reader.bad_rows for p in parts.values()}.values():
+        if bad_rows.count:
+            logger.warning(
+                "%d bad rows are left out: %s", bad_rows.count, "; ".join(bad_rows.examples)
+            )
+
+
+def _read_statistics(path: str) -> TableStatistics:
+    try:
+        return TableStatistics.from_json(storage.read_text(path))
+    except UserError as error:
+        raise UserError(f"data.statistics_path {path}: {error}") from error
