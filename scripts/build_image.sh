@@ -48,9 +48,25 @@ read_options() {
 
 read_names() {
   if [[ ! -f $names_path ]]; then fail "no file $names_path; give --names=FILE"; fi
-  PROJECT='' IMAGE=''
-  # shellcheck disable=SC1090
-  source "$names_path"
+  PROJECT='' REGION='' BUCKET='' IMAGE=''
+  # Read and not sourced: a file of names is data.
+  local line name known value number=0
+  local shape="^[[:space:]]*(export[[:space:]]+)?(PROJECT|REGION|BUCKET|IMAGE)="
+  shape+="('[^']*'|\"[^\"]*\"|[^[:space:]\"'#]*)[[:space:]]*([[:space:]]#.*)?$"
+  while IFS= read -r line || [[ -n $line ]]; do
+    number=$((number + 1))
+    if [[ $line =~ ^[[:space:]]*(#.*)?$ ]]; then continue; fi
+    if [[ ! $line =~ $shape ]]; then fail "$names_path:$number must be NAME=value of a name of" \
+      "configs/names.env; received '$line'"; fi
+    name=${BASH_REMATCH[2]} value=${BASH_REMATCH[3]}
+    if [[ $value != \'* ]]; then
+      for known in PROJECT REGION BUCKET; do
+        value=${value//"\${$known}"/"${!known}"} value=${value//"\$$known"/"${!known}"}
+      done
+    fi
+    value=${value#[\"\']} value=${value%[\"\']}
+    printf -v "$name" %s "$value"
+  done <"$names_path"
   if [[ -z $IMAGE || -z $PROJECT ]]; then fail "$names_path must set PROJECT and IMAGE"; fi
   # A colon in the last part is a tag; before it, a registry's port.
   if [[ ${IMAGE##*/} == *:* ]]; then
