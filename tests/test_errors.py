@@ -1,6 +1,13 @@
 import pytest
 
-from trainer.errors import Interrupted, TrainingFailed, UserError, nearest
+from trainer.errors import (
+    MAX_CHARACTERS,
+    Interrupted,
+    TrainingFailed,
+    UserError,
+    nearest,
+    quoted,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +47,30 @@ def test_nearest_without_valid_names_is_empty():
 def test_nearest_does_not_depend_on_the_order_of_equally_close_names():
     # "colum" is one letter away from both.
     assert nearest("colum", ["column", "colums"]) == nearest("colum", ["colums", "column"])
+
+
+@pytest.mark.parametrize(
+    ("message", "printed"),
+    [
+        ("Arrow says:\n  thrift\r\n", "Arrow says: thrift"),
+        ("no column \x1b[2J", "no column \\x1b[2J"),
+        ("file \udcff.csv", "file \\udcff.csv"),
+        ("turned \u202ernul", "turned \\u202ernul"),
+        ("caf\u00e9 5\u2033", "caf\u00e9 5\u2033"),
+    ],
+)
+def test_message_is_one_printable_line(message, printed):
+    assert str(UserError(message)) == printed
+
+
+def test_long_message_keeps_what_is_wrong_and_what_to_do():
+    message = str(UserError(f"no column {'x' * 10**6}; add it"))
+    assert message.startswith("no column xxx")
+    assert message.endswith("x; add it")
+    assert len(message) <= MAX_CHARACTERS
+
+
+def test_quoted_cuts_what_is_long():
+    assert quoted("ab\n") == "'ab\\n'"
+    assert quoted(list(range(10**5)), limit=7) == "[0, 1, ..."
+    assert quoted("x" * 10**8, limit=4) == "'xxx..."

@@ -7,6 +7,9 @@ Any other exception keeps its traceback and exits 1. Imports the standard librar
 import difflib
 from collections.abc import Iterable
 
+# Room for ten bad rows with their paths. What a file has in a cell may be megabytes.
+MAX_CHARACTERS = 2000
+
 
 class UserError(Exception):
     """A mistake the user can mend: one line that says what is wrong, expected, received, to do.
@@ -16,6 +19,10 @@ class UserError(Exception):
     """
 
     exit_code = 2
+
+    def __init__(self, message: str):
+        """Take the message as one printable line, whatever a file or a library put into it."""
+        super().__init__(one_line(message))
 
 
 class TrainingFailed(Exception):
@@ -31,6 +38,32 @@ class Interrupted(Exception):
     """
 
     exit_code = 75
+
+
+def one_line(text: str) -> str:
+    r"""The text on one line, what cannot be printed escaped, the middle of a long one left out.
+
+    >>> one_line("no column \x1b[2J\n  in a.csv")
+    'no column \\x1b[2J in a.csv'
+    """
+    if len(text) > MAX_CHARACTERS:
+        text = f"{text[: MAX_CHARACTERS * 3 // 4]} ... {text[-MAX_CHARACTERS // 5 :]}"
+    words = " ".join(text.split())
+    if words.isprintable():
+        return words
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
+
+
+def quoted(value: object, limit: int = 60) -> str:
+    """`repr(value)` for a message, cut where it is long.
+
+    >>> quoted("a" * 10, limit=5), quoted([1, 2])
+    ("'aaaa...", '[1, 2]')
+    """
+    if isinstance(value, str | bytes):
+        value = value[: limit + 1]  # the escapes of megabytes would take seconds
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

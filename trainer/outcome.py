@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from trainer.errors import Interrupted, TrainingFailed, UserError
+from trainer.errors import Interrupted, TrainingFailed, UserError, one_line
 from trainer.redaction import shown
 
 
@@ -29,10 +29,10 @@ def exit_code_of(run: Callable[[], None], say: Callable[[int, str], None] = say_
     try:
         run()
     except (UserError, TrainingFailed) as error:
-        say(logging.ERROR, f"error: {_one_line(error)}")
+        say(logging.ERROR, f"error: {one_line(str(error))}")
         return error.exit_code
     except Interrupted as error:
-        say(logging.WARNING, f"interrupted: {_one_line(error)}")
+        say(logging.WARNING, f"interrupted: {one_line(str(error))}")
         return error.exit_code
     except KeyboardInterrupt:
         say(logging.WARNING, "interrupted: at once, nothing is saved; start again to go on")
@@ -42,11 +42,7 @@ def exit_code_of(run: Callable[[], None], say: Callable[[int, str], None] = say_
         name = type(error).__name__
         say(
             logging.ERROR,
-            f"error: unexpected {name}: {_one_line(error)[:300]}; see the lines above",
+            f"error: unexpected {name}: {one_line(str(error)[:300])}; see the lines above",
         )
         return 1
     return 0
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
