@@ -132,8 +132,8 @@ def test_a_lost_file_is_named(directory, caplog):
     assert f"{name} is missing" in caplog.text
 
 
-def test_a_folder_without_manifest_is_invisible(directory, caplog):
-    """What a kill in the middle of a save leaves: not a checkpoint, and no reason to warn."""
+def test_a_folder_without_manifest_is_told_to_those_who_write(directory, caplog):
+    """What a kill in the middle of a save leaves. Who only reads may have come amid a save."""
     folder = CheckpointFolder(directory)
     save(folder, 10)
     save(folder, 20)
@@ -141,6 +141,10 @@ def test_a_folder_without_manifest_is_invisible(directory, caplog):
     assert folder.steps() == [10]
     assert restore(directory) == (10, [10.0, 10.0])
     assert not caplog.records
+    writer = CheckpointFolder(directory, before_save=lambda: None)
+    assert writer.restore_latest(make_variables())["step"] == 10
+    (record,) = caplog.records
+    assert re.search(r"step-000000020 is incomplete: it has no manifest.json", record.getMessage())
 
 
 def test_other_names_are_no_checkpoints(directory):
@@ -152,15 +156,94 @@ def test_other_names_are_no_checkpoints(directory):
     assert restore(directory) == (10, [10.0, 10.0])
 
 
-def test_nothing_is_restored_where_all_are_damaged(directory, caplog):
+def test_damage_of_all_is_the_users_to_decide_about(directory, caplog):
     folder = CheckpointFolder(directory)
     for step in (10, 20):
         save(folder, step)
         damage(directory, step, "state.json", lambda _: b"{")
     variables = make_variables(5.0)
-    assert folder.restore_latest(variables) is None
+    message = (
+        r"no checkpoint in .* can be used, the last one tried is .*step-000000010: state.json has "
+        r"1 bytes instead of \d+. Put an intact copy there, or .* with --resume=restart"
+    )
+    with pytest.raises(UserError, match=message):
+        folder.restore_latest(variables)
     assert values_of(variables) == [5.0, 5.0]
     assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize("moment", ["before it is copied", "while it is copied"])
+def test_checkpoint_that_is_retired_while_it_is_read_gives_way_to_the_next(
+    directory, monkeypatch, moment
+):
+    writer = CheckpointFolder(directory, keep=1)
+    save(writer, 10)
+    fetch = storage.fetch_dir
+
+    def retire_amid(source, local_dir):
+        monkeypatch.setattr(storage, "fetch_dir", fetch)
+        if moment == "while it is copied":
+            fetch(source, local_dir)
+            os.remove(os.path.join(local_dir, "state.json"))
+            save(writer, 20)
+        else:
+            save(writer, 20)
+            fetch(source, local_dir)
+
+    monkeypatch.setattr(storage, "fetch_dir", retire_amid)
+    assert restore(directory) == (20, [20.0, 20.0])
+
+
+def test_manifest_is_the_first_file_to_go(directory, monkeypatch):
+    """A kill amid a deletion leaves an incomplete checkpoint and never a damaged one."""
+    folder = CheckpointFolder(directory, keep=1)
+    save(folder, 10)
+    removed, remove = [], storage.remove
+    monkeypatch.setattr(storage, "remove", lambda path: (removed.append(path), remove(path)))
+    save(folder, 20)
+    old = storage.join(directory, "step-000000010")
+    assert removed[-2:] == [storage.join(old, "manifest.json"), old]
+
+
+def test_copies_on_their_way_lie_in_the_scratch_folder_and_do_not_pile_up(directory, tmp_path):
+    scratch = tmp_path / "scratch"
+    folder = CheckpointFolder(directory, scratch_dir=str(scratch))
+    other = CheckpointFolder(f"{directory}-2", scratch_dir=str(scratch))
+    with (
+        pytest.raises(KeyboardInterrupt),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        # As a kill: the folder stays.
+        patch.setattr("tempfile.TemporaryDirectory.cleanup", lambda self: self._finalizer.detach())
+        patch.setattr(
+            storage, "commit_dir", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        save(folder, 10)
+    (left,) = scratch.iterdir()
+    assert any(left.iterdir())
+    save(other, 10)
+    assert list(scratch.iterdir()) == [left]
+    save(folder, 20)
+    assert restore(directory) == (20, [20.0, 20.0])
+    assert list(scratch.iterdir()) == []
+
+
+def test_full_scratch_folder_is_named(directory, tmp_path, monkeypatch):
+    folder = CheckpointFolder(directory, scratch_dir=str(tmp_path / "scratch"))
+    save(folder, 10)
+
+    def fail(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "/x; No space left on device")
+
+    variables = make_variables()
+    monkeypatch.setattr(variables, "write", fail)
+    with pytest.raises(
+        UserError,
+        match=r"cannot save a checkpoint by way of .*scratch: .*No space left on device; make room "
+        r"there, or name another data.scratch_dir",
+    ):
+        folder.save(20, variables, {})
+    assert restore(directory) == (10, [10.0, 10.0])
 
 
 @pytest.mark.parametrize("keep", [1, 2])

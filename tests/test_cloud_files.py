@@ -5,12 +5,13 @@ import importlib
 import os
 import re
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainer import cloud_files, storage
-from trainer.errors import UserError
+from trainer.errors import Interrupted, UserError
 
 NAMES = [
     "a.csv",
@@ -54,7 +55,7 @@ def test_patterns_match_what_they_match_on_disk(tmp_path_factory, tokens):
     [
         ("google.auth.exceptions", "DefaultCredentialsError", "gcloud auth application-default"),
         ("google.api_core.exceptions", "Forbidden", "the account has no right to"),
-        ("google.api_core.exceptions", "ServiceUnavailable", "no luck"),
+        ("google.api_core.exceptions", "BadRequest", "no luck"),
     ],
 )
 def test_refusals_of_the_service_are_user_errors(monkeypatch, module, name, message):
@@ -66,6 +67,51 @@ def test_refusals_of_the_service_are_user_errors(monkeypatch, module, name, mess
     monkeypatch.setattr(cloud_files, "client", refuse)
     with pytest.raises(UserError, match=f"cannot read gs://bucket/a: .*{message}"):
         storage.read_bytes("gs://bucket/a")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "arguments"),
+    [
+        ("google.api_core.exceptions", "ServiceUnavailable", ("no luck",)),
+        ("google.api_core.exceptions", "TooManyRequests", ("no luck",)),
+        ("google.api_core.exceptions", "RetryError", ("no luck", ConnectionResetError("cut"))),
+        ("google.auth.exceptions", "TransportError", ("no luck",)),
+        ("requests.exceptions", "ConnectionError", ("no luck",)),
+        ("requests.exceptions", "ChunkedEncodingError", ("no luck",)),
+        ("builtins", "ConnectionResetError", ("no luck",)),
+    ],
+)
+def test_what_may_be_well_again_is_an_interruption(monkeypatch, module, name, arguments):
+    error = getattr(importlib.import_module(module), name)(*arguments)
+
+    def refuse():
+        raise error
+
+    monkeypatch.setattr(cloud_files, "client", refuse)
+    reason = "ConnectionResetError: cut" if name == "RetryError" else f"{name}: .*no luck"
+    with pytest.raises(
+        Interrupted, match=rf"cannot read gs://bucket/a: no answer for 120 s \({reason}"
+    ):
+        storage.read_bytes("gs://bucket/a")
+
+
+def test_every_request_has_a_timeout_and_the_library_tries_again_for_two_minutes(monkeypatch):
+    """The last try comes less than one pause before the end."""
+    options = cloud_files.patience()
+    assert options["timeout"] == 60.0
+    clock, failures = [0.0], []
+
+    def fail():
+        failures.append(clock[0])
+        raise ConnectionResetError
+
+    module = importlib.import_module("google.api_core.retry.retry_unary")
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(module.time, "sleep", lambda pause: clock.__setitem__(0, clock[0] + pause))
+    with pytest.raises(Exception, match=r"cut|exceeded"):
+        options["retry"](fail)()
+    assert 105.0 <= failures[-1] <= 120.0
+    assert max(np.diff(failures)) <= 15.0
 
 
 def test_other_errors_keep_their_type(monkeypatch):

@@ -1,6 +1,7 @@
 """trainer.data_files: which files a run reads, and their fingerprints."""
 
 import os
+import zlib
 
 import pytest
 
@@ -18,9 +19,9 @@ def test_files_are_found_by_pattern_and_part(tmp_path):
         "train": (f"{tmp_path}/part-0.csv", f"{tmp_path}/part-1.csv"),
         "test": (f"{tmp_path}/part-2.csv",),
     }
-    prints = fingerprints(found)
+    prints = fingerprints(data, found)
     assert list(prints) == [f"{tmp_path}/part-{i}.csv" for i in range(3)]
-    assert all(text.startswith("4-") for text in prints.values())
+    assert set(prints.values()) == {f"4-{zlib.crc32(b'a,b' + bytes([10])):08x}"}
     assert not (tmp_path / "sample").exists()
 
 
@@ -50,3 +51,25 @@ def test_the_embedded_sample_is_written_to_a_local_folder(tmp_path, sample_dir):
 def test_an_unknown_sample_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"has sample:train, sample:valid and .* 'sample:trian'"):
         find_files(DataConfig(train=("sample:trian",)), str(tmp_path))
+
+
+def test_sample_has_the_same_fingerprints_wherever_and_whenever_it_is_written(tmp_path):
+    data = DataConfig(train=("sample:train",), test=(f"{tmp_path}/a/test.csv",))
+    prints = []
+    for place in ("a", "b"):
+        found = find_files(data, str(tmp_path / place))
+        for path in found["train"]:
+            os.utime(path, (len(place), 10**9))
+        prints.append(fingerprints(data, found))
+    assert prints[0] == prints[1]
+    assert list(prints[0]) == [
+        "sample:train-00000-of-00002.csv",
+        "sample:train-00001-of-00002.csv",
+        f"{tmp_path}/a/test.csv",
+    ]
+    with open(tmp_path / "b" / "train-00001-of-00002.csv", "r+") as file:
+        file.write("0")
+    changed = fingerprints(data, find_files(data, str(tmp_path / "b")))
+    assert [key for key in changed if changed[key] != prints[0][key]] == [
+        "sample:train-00001-of-00002.csv"
+    ]

@@ -190,3 +190,14 @@ def test_a_folder_that_cannot_be_written_is_found_before_training(tmp_path, name
     with pytest.raises(UserError, match=r"cannot write .*file/sub"):
         folder.claim(folder.identify(config, FILES))
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_discard_removes_the_marker_first_and_the_identity_last(job_dir, monkeypatch):
+    """A kill amid it leaves no complete run, and no checkpoints of which nobody knows the run."""
+    folder = claimed(job_dir)
+    removed = []
+    monkeypatch.setattr(storage, "remove", removed.append)
+    folder.discard()
+    assert removed[0] == storage.join(job_dir, "COMPLETE")
+    assert removed[-1] == storage.join(job_dir, "run.json")
+    assert storage.join(job_dir, "checkpoints") in removed

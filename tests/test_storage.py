@@ -57,7 +57,10 @@ def test_stream_is_seekable(root):
         assert stream.read(2) == b"\x0a\x0b"
 
 
-@pytest.mark.parametrize("action", [storage.read_bytes, storage.open_read, storage.fingerprint])
+@pytest.mark.parametrize(
+    "action",
+    [storage.read_bytes, storage.open_read, storage.fingerprint, storage.content_fingerprint],
+)
 def test_absent_file_is_named(root, action):
     with pytest.raises(UserError, match=r"cannot read .*/absent.csv: it does not exist"):
         action(storage.join(root, "absent.csv"))
@@ -206,3 +209,15 @@ def test_fetched_folder_is_the_committed_one(root, model_dir, tmp_path):
     assert files == {name: f"content of {name}" for name in names}
     with pytest.raises(UserError, match=r"no files in folder .*absent"):
         storage.fetch_dir(storage.join(root, "absent"), str(back))
+
+
+def test_content_fingerprint_is_that_of_a_copy_and_of_nothing_else(root, tmp_path):
+    paths = [storage.join(root, name) for name in ("a", "b", "c", "d")]
+    for path, content in zip(paths, [b"12", b"12", b"21", b"121"], strict=True):
+        storage.write_bytes(path, content)
+    if not storage.is_remote(root):
+        os.utime(paths[1], (0, 0))
+    prints = [storage.content_fingerprint(path) for path in paths]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3
+    assert [text.partition("-")[0] for text in prints] == ["2", "2", "2", "3"]

@@ -1,25 +1,29 @@
 """Save, find, restore and retire checkpoints: a folder each, complete or invisible.
 
 A checkpoint `step-000000120/` holds TensorFlow's variables, `state.json` (what Python knows) and
-`manifest.json` (names, sizes and CRC-32 of the others), which is committed last: a folder without
-it, or whose files do not match it, is passed over with a warning. Works on local folders, /gcs/
-and gs://.
+`manifest.json` (names, sizes and CRC-32 of the others), which is committed last and deleted first:
+a folder without it, or whose files do not match it, is passed over with a warning. Works on local
+folders, /gcs/ and gs://.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import shutil
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from trainer import storage
+from trainer.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -32,20 +36,28 @@ class CheckpointFolder:
     """The checkpoints of one run."""
 
     def __init__(
-        self, directory: str, keep: int = 2, before_save: Callable[[], None] = lambda: None
+        self,
+        directory: str,
+        keep: int = 2,
+        before_save: Callable[[], None] | None = None,
+        scratch_dir: str | None = None,
     ):
         """Use `directory`, which need not exist yet, and keep the newest `keep` checkpoints.
 
-        `before_save` may raise to prevent a checkpoint.
+        Args:
+            directory: local or gs://.
+            keep: how many.
+            before_save: may raise to prevent a checkpoint; None for one who only reads.
+            scratch_dir: for local copies on their way; None means the system's temporary folder.
         """
         self.directory = directory
         self._before_save = before_save
         self._keep = keep
+        self._scratch_dir = scratch_dir
 
     def steps(self) -> list[int]:
         """Steps of the committed checkpoints, oldest first."""
-        matches = (_STEP_DIR.match(name.rstrip("/")) for name in storage.list_dir(self.directory))
-        steps = sorted(int(match[1]) for match in matches if match)
+        steps = self._folders()
         return [s for s in steps if storage.exists(storage.join(self._path(s), MANIFEST))]
 
     def save(self, step: int, variables: tf.train.Checkpoint, state: dict[str, Any]) -> None:
@@ -54,9 +66,9 @@ class CheckpointFolder:
         Raises:
             UserError: the disk is full or the folder cannot be written; older checkpoints stay.
         """
-        self._before_save()
-        with tempfile.TemporaryDirectory(prefix="trainer-checkpoint-") as temporary:
-            folder = Path(temporary)
+        if self._before_save is not None:
+            self._before_save()
+        with self._scratch_folder("save") as folder:
             variables.write(str(folder / "variables"))
             (folder / "state.json").write_text(json.dumps(state, sort_keys=True))
             manifest = {file.name: [file.stat().st_size, _crc32(file)] for file in folder.iterdir()}
@@ -66,29 +78,92 @@ class CheckpointFolder:
         # Later ones are damaged, since the run went on from before them; counted as the newest,
         # they would push this one out.
         kept = [s for s in steps if s <= step][-self._keep :]
-        for name in storage.list_dir(self.directory):
+        for found in self._folders():
             # Of later steps, too old, or left half-written by a kill.
-            match = _STEP_DIR.match(name.rstrip("/"))
-            if match and int(match[1]) not in kept:
-                storage.remove(self._path(int(match[1])))
+            if found not in kept:
+                storage.remove(storage.join(self._path(found), MANIFEST))
+                storage.remove(self._path(found))
 
     def restore_latest(self, variables: tf.train.Checkpoint) -> dict[str, Any] | None:
-        """Restore the newest intact checkpoint; its state, or None where there is none."""
-        for step in reversed(self.steps()):
-            with tempfile.TemporaryDirectory(prefix="trainer-checkpoint-") as temporary:
-                folder = Path(temporary)
-                storage.fetch_dir(self._path(step), temporary)
-                problem = _problem(folder)
-                if problem:
-                    logger.warning(
-                        "checkpoint %s is damaged: %s; trying the one before",
-                        self._path(step),
-                        problem,
-                    )
-                    continue
-                variables.read(str(folder / "variables")).assert_consumed()
-                return json.loads((folder / "state.json").read_text())
+        """Restore the newest intact checkpoint; its state, or None where there is none at all.
+
+        Raises:
+            UserError: all checkpoints are damaged: to begin again would throw away what may be
+                mended, which is the user's to decide.
+        """
+        steps = self.steps()
+        if self._before_save is not None:
+            self._warn_of_incomplete(steps)
+        problem = ""
+        for step in reversed(steps):
+            with self._scratch_folder("restore") as folder:
+                problem = self._fetch(step, folder)
+                if not problem:
+                    variables.read(str(folder / "variables")).assert_consumed()
+                    return json.loads((folder / "state.json").read_text())
+            logger.warning(
+                "checkpoint %s is damaged: %s; trying the one before", self._path(step), problem
+            )
+        if steps != self.steps():  # They were retired while they were read.
+            return self.restore_latest(variables)
+        if steps:
+            raise UserError(
+                f"no checkpoint in {self.directory} can be used, the last one tried is "
+                f"{self._path(steps[0])}: {problem}. Put an intact copy there, or begin again from "
+                "step 0 with --resume=restart"
+            )
         return None
+
+    def _folders(self) -> list[int]:
+        """Steps of all checkpoints, committed or not, oldest first."""
+        matches = (_STEP_DIR.match(name.rstrip("/")) for name in storage.list_dir(self.directory))
+        return sorted(int(match[1]) for match in matches if match)
+
+    def _warn_of_incomplete(self, committed: list[int]) -> None:
+        for step in self._folders():
+            if step > max(committed, default=-1):
+                logger.warning(
+                    "checkpoint %s is incomplete: it has no %s, as after a kill while it was "
+                    "written; it is not used",
+                    self._path(step),
+                    MANIFEST,
+                )
+
+    def _fetch(self, step: int, folder: Path) -> str:
+        """Copy a checkpoint here; what is wrong with it, or '' if nothing is."""
+        try:
+            storage.fetch_dir(self._path(step), str(folder))
+        except UserError as error:
+            if step in self.steps():
+                raise
+            return str(error)  # It was retired meanwhile.
+        return _problem(folder)
+
+    @contextmanager
+    def _scratch_folder(self, purpose: str) -> Iterator[Path]:
+        """An empty local folder; a full disk beneath it is the user's to mend.
+
+        A killed process leaves its folder, as large as a checkpoint. Who saves has the run's lock,
+        so what it finds of an earlier save of the same run is nobody's any more.
+        """
+        parent = Path(self._scratch_dir or tempfile.gettempdir())
+        is_remote = storage.is_remote(self.directory)
+        place = self.directory if is_remote else os.path.abspath(self.directory)
+        checksum = zlib.crc32(place.encode())
+        prefix = f"trainer-{purpose}-{checksum:08x}-"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            if purpose == "save":
+                for left in parent.glob(f"{prefix}*"):
+                    shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
+                yield Path(folder)
+        except (OSError, tf.errors.ResourceExhaustedError, tf.errors.UnknownError) as error:
+            reason = getattr(error, "strerror", None) or getattr(error, "message", str(error))
+            raise UserError(
+                f"cannot {purpose} a checkpoint by way of {parent}: {reason}; make room there, or "
+                "name another data.scratch_dir"
+            ) from error
 
     def _path(self, step: int) -> str:
         return storage.join(self.directory, f"step-{step:09d}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -55,6 +56,17 @@ def _sample_pattern(pattern: str, sample_dir: str) -> str:
     return storage.join(sample_dir, f"{name}*.csv")
 
 
-def fingerprints(files: dict[Part, tuple[str, ...]]) -> dict[str, str]:
-    """Fingerprint of each file, by path."""
-    return {path: storage.fingerprint(path) for found in files.values() for path in found}
+def fingerprints(data: DataConfig, files: dict[Part, tuple[str, ...]]) -> dict[str, str]:
+    """What is in each file, by path: the same for a copy on another machine.
+
+    A file of the embedded sample goes by its name, for each run writes it to a place of its own.
+    """
+    found = {}
+    for part, paths in files.items():
+        has_sample = any(p.startswith(SAMPLE_PREFIX) for p in getattr(data, part))
+        for path in paths:
+            name = os.path.basename(path)
+            is_sample = has_sample and name in sample.NUM_ROWS_BY_FILE
+            key = f"{SAMPLE_PREFIX}{name}" if is_sample else path
+            found[key] = storage.content_fingerprint(path)
+    return found

@@ -22,11 +22,11 @@ _FREE_SETTINGS = (
     "training.strategy",
     "training.communication",
     "training.logical_cpus",
+    "training.peer_timeout_seconds",
 )
 
 
-# COMPLETE goes first: a run that is half discarded must not look complete.
-_FILES = ("COMPLETE", "run.json", "config.yaml", "statistics.json", "metrics.jsonl", "report.json")
+_FILES = ("config.yaml", "statistics.json", "metrics.jsonl", "report.json", "COMPLETE", "run.json")
 
 Identity = dict[str, dict[str, Any]]
 
@@ -58,7 +58,11 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what an earlier run left here; nothing else in the folder is touched."""
-        for path in (*map(self.path, _FILES), self.checkpoint_dir, self.log_dir, self.model_dir):
+        # COMPLETE goes first: a run that is half discarded must not look complete. run.json goes
+        # last: without it, checkpoints that are left would be taken for those of any run.
+        names = (*map(self.path, _FILES),)
+        folders = (self.checkpoint_dir, self.log_dir, self.model_dir)
+        for path in (self.path("COMPLETE"), *folders, *names):
             storage.remove(path)
 
     def identify(self, config: Config, fingerprints: dict[str, str]) -> Identity:

@@ -3,7 +3,9 @@
 A local folder is locked through the system (flock), which lets go when the process dies, however it
 dies. In a bucket an object LOCK is made, on condition that there is none, and renewed by a thread;
 one that is not renewed any more is taken over. No clocks are compared: a newcomer watches whether
-the object changes. A job that Vertex AI starts again knows its own lock and does not wait.
+the object changes, and counts only looks that were answered, so that an outage of the bucket is not
+taken for the holder's silence. A job that Vertex AI starts again knows its own lock and does not
+wait.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ import os
 import platform
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TextIO
 
 from trainer import cloud_files, storage
 from trainer.errors import UserError
@@ -58,7 +61,10 @@ class RunLock:
         self._path, self._owner = path, owner
         self._renewal_seconds, self._patience_seconds = renewal_seconds, patience_seconds
         self._file: TextIO | None = None
-        self._blob: Any = None
+        self._writer = uuid.uuid4().hex  # A restarted job has its owner's name, and is another.
+        self._generation = 0
+        self._renewed_at = 0.0
+        self._renewing = threading.Lock()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_lost = False
@@ -91,14 +97,20 @@ class RunLock:
             self._over.set()
             self._thread.join()
             if not self._is_lost:
-                _ignoring_refusals(self._delete)
+                _ignoring_refusals(lambda: cloud_files.delete(self._path, self._generation))
 
     def check(self) -> None:
         """Make sure that the lock is still held; call it before anything is written.
 
         Raises:
             UserError: another run has taken it over.
+            Interrupted: the bucket does not answer.
         """
+        is_late = time.monotonic() - self._renewed_at > 2 * self._renewal_seconds
+        if self._thread is not None and is_late:
+            # This process, or the bucket, was away: somebody may have taken over meanwhile.
+            with storage.access("write", self._path):
+                self._write_again(seconds=None)
         if self._is_lost:
             raise UserError(
                 f"{self._path.rpartition('/')[0]} was taken over by another run, since this one "
@@ -131,14 +143,19 @@ class RunLock:
             file.close()  # Its holder has just removed it.
 
     def _take_object(self) -> None:
-        content = json.dumps({"owner": self._owner})
-        blob = cloud_files.new_blob(self._path)
         with storage.access("write", self._path):
-            if not cloud_files.upload_if(blob, content, generation=0):
-                generation = self._wait_for_silence()
-                if not cloud_files.upload_if(blob, content, generation=generation):
-                    raise self._refusal("another run")
-        self._blob = blob
+            taken = self._write(generation=0)
+            if taken is None:
+                taken = self._write(generation=self._wait_for_silence())
+        if taken is None:
+            raise self._refusal("another run")
+        self._generation, self._renewed_at = taken, time.monotonic()
+
+    def _write(self, generation: int, seconds: float | None = None) -> int | None:
+        content = json.dumps({"owner": self._owner}).encode()
+        return cloud_files.upload_if(
+            self._path, content, generation=generation, writer=self._writer, seconds=seconds
+        )
 
     def _wait_for_silence(self) -> int:
         """Wait until the holder has stopped renewing, if it is not this very job.
@@ -158,9 +175,9 @@ class RunLock:
             holder,
             self._patience_seconds,
         )
-        end = time.monotonic() + self._patience_seconds
-        while time.monotonic() < end:
-            time.sleep(min(self._renewal_seconds, self._patience_seconds) / 3)
+        pause = min(self._renewal_seconds, self._patience_seconds) / 3
+        for _look in range(round(self._patience_seconds / pause)):
+            time.sleep(pause)
             _, now = self._read_holder()
             if now not in (0, generation):
                 raise self._refusal(holder)
@@ -171,29 +188,28 @@ class RunLock:
     def _read_holder(self) -> tuple[str, int]:
         """The holder and the generation of the lock; '' and 0 where there is none."""
         try:
-            blob = cloud_files.find_blob(self._path)
-            generation = blob.generation  # A download puts the header's text in its place.
-            text = blob.download_as_text()
+            generation = int(cloud_files.find_blob(self._path).generation)
+            return str(json.loads(storage.read_text(self._path))["owner"]), generation
         except FileNotFoundError:
             return "", 0
-        try:
-            return str(json.loads(text)["owner"]), generation
-        except (ValueError, KeyError, TypeError):
+        except (UserError, ValueError, KeyError, TypeError):
+            # Renewed between the two requests, or nothing that a run has written.
             return "another run", generation
 
     def _renew(self) -> None:
-        content = json.dumps({"owner": self._owner})
-        while not self._over.wait(self._renewal_seconds):
-            _ignoring_refusals(lambda: self._write_again(content))
+        while not self._over.wait(self._renewal_seconds) and not self._is_lost:
+            # Not for longer: after an outage the next try must come before a newcomer's patience
+            # is over.
+            _ignoring_refusals(lambda: self._write_again(seconds=self._renewal_seconds))
+
+    def _write_again(self, seconds: float | None) -> None:
+        with self._renewing:
             if self._is_lost:
                 return
-
-    def _write_again(self, content: str) -> None:
-        kept = cloud_files.upload_if(self._blob, content, generation=self._blob.generation)
-        self._is_lost = not kept
-
-    def _delete(self) -> None:
-        self._blob.delete(if_generation_match=self._blob.generation)
+            kept = self._write(self._generation, seconds)
+            self._is_lost = kept is None
+            if kept is not None:
+                self._generation, self._renewed_at = kept, time.monotonic()
 
     def _refusal(self, holder: str) -> UserError:
         folder = self._path.rpartition("/")[0]
@@ -214,6 +230,7 @@ def _ignoring_refusals(request: Callable[[], None]) -> None:
     try:
         request()
     except Exception as error:
-        if cloud_files.refusal(error) is None and not isinstance(error, OSError):
+        is_known = cloud_files.refusal(error) or cloud_files.absence(error)
+        if not is_known and not isinstance(error, (OSError, UserError)):
             raise
         logger.warning("the run lock was not renewed: %s", error)

@@ -3,24 +3,31 @@
 Everything that reads or writes a user's path goes through here. /gcs/ is a mounted folder and is
 treated as local. Imports cloud_files, errors and the standard library. Must not know what is in a
 file.
+
+What the user can mend (rights, a full disk, a wrong name) raises UserError. Cloud Storage that has
+not answered for cloud_files.RETRY_SECONDS raises Interrupted, exit code 75: nothing is wrong with
+the run, which goes on from its newest checkpoint when it is started again.
 """
 
 from __future__ import annotations
 
 import glob
+import io
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from trainer import cloud_files
-from trainer.errors import UserError
+from trainer.errors import Interrupted, UserError
 
 # A request per MiB would be latency-bound: one round trip to a bucket costs some 20 to 50 ms.
 REMOTE_CHUNK_BYTES = 8 << 20
+_LOCAL_CHUNK_BYTES = 1 << 24
 
 
 def is_remote(path: str) -> bool:
@@ -70,13 +77,10 @@ def open_read(path: str) -> BinaryIO:
     Raises:
         UserError: the file is absent or may not be read.
     """
+    if is_remote(path):
+        return cast(BinaryIO, _RemoteFile(path))
     with access("read", path):
-        if not is_remote(path):
-            return open(path, "rb")
-        # A blob that was looked up carries its generation: a file that is replaced while it is
-        # read fails, and never mixes two versions.
-        stream: BinaryIO = cloud_files.find_blob(path).open("rb", chunk_size=REMOTE_CHUNK_BYTES)
-        return stream
+        return open(path, "rb")
 
 
 def read_bytes(path: str) -> bytes:
@@ -127,8 +131,9 @@ def remove(path: str) -> None:
         if is_remote(path):
             if not cloud_files.split(path)[1]:
                 raise UserError(f"{path} is a whole bucket, which is never deleted; name a folder")
+            bucket = cloud_files.split(path)[0]
             for blob in cloud_files.tree(path):
-                blob.delete()
+                cloud_files.delete(f"{cloud_files.SCHEME}{bucket}/{blob.name}", blob.generation)
         elif os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
         else:
@@ -149,6 +154,25 @@ def fingerprint(path: str) -> str:
         return f"{status.st_size}-{status.st_mtime_ns}"
 
 
+def content_fingerprint(path: str) -> str:
+    """A text that changes with the content alone: a copy has the same. Reads a local file whole.
+
+    Size and CRC-32, 2.5 GB/s on one core; of an object the CRC-32C that Cloud Storage knows.
+
+    Raises:
+        UserError: the file is absent or may not be read.
+    """
+    with access("read", path):
+        if is_remote(path):
+            blob = cloud_files.find_blob(path)
+            return f"{blob.size}-{blob.crc32c}"
+        size = checksum = 0
+        with open(path, "rb") as stream:
+            while chunk := stream.read(_LOCAL_CHUNK_BYTES):
+                size, checksum = size + len(chunk), zlib.crc32(chunk, checksum)
+        return f"{size}-{checksum:08x}"
+
+
 def write_bytes(path: str, data: bytes) -> None:
     """Write a file as a whole: a reader sees the old content or the new, never half. Makes folders.
 
@@ -157,9 +181,7 @@ def write_bytes(path: str, data: bytes) -> None:
     """
     with access("write", path):
         if is_remote(path):
-            cloud_files.new_blob(path).upload_from_string(
-                data, content_type="application/octet-stream"
-            )
+            cloud_files.upload(path, data)
             return
         with _replacing(path) as temporary:
             temporary.write_bytes(data)
@@ -208,7 +230,7 @@ def fetch_dir(source: str, local_dir: str) -> None:
             for blob in blobs:
                 target = Path(local_dir, blob.name[len(prefix) :])
                 target.parent.mkdir(parents=True, exist_ok=True)
-                blob.download_to_filename(str(target))
+                blob.download_to_filename(str(target), **cloud_files.patience())
             found = bool(blobs)
         else:
             found = any(path.is_file() for path in Path(source).rglob("*"))
@@ -221,7 +243,7 @@ def fetch_dir(source: str, local_dir: str) -> None:
 def _copy_file(local: Path, destination: str) -> None:
     with access("write", destination):
         if is_remote(destination):
-            cloud_files.new_blob(destination).upload_from_filename(str(local))
+            cloud_files.upload(destination, local)
             return
         with _replacing(destination) as temporary:
             shutil.copyfile(local, temporary)
@@ -245,18 +267,74 @@ def _replacing(path: str) -> Iterator[Path]:
 
 @contextmanager
 def access(verb: str, path: str) -> Iterator[None]:
-    """Turns refusals of the system or of Cloud Storage into a UserError that names the path."""
+    """Turns refusals of the system or of Cloud Storage into an error that names the path.
+
+    Raises:
+        UserError: it was refused.
+        Interrupted: Cloud Storage did not answer, however often it was asked.
+    """
     try:
         yield
-    except FileNotFoundError as error:
-        raise UserError(f"cannot {verb} {path}: it does not exist") from error
-    except OSError as error:
-        raise UserError(f"cannot {verb} {path}: {error.strerror or error}") from error
     except Exception as error:
-        reason = cloud_files.refusal(error) if is_remote(path) else None
+        absence = cloud_files.absence(error) if is_remote(path) else None
+        if absence is not None:
+            raise Interrupted(
+                f"cannot {verb} {path}: no answer for {cloud_files.RETRY_SECONDS:g} s ({absence}); "
+                "start again to go on"
+            ) from error
+        if isinstance(error, FileNotFoundError):
+            reason: str | None = "it does not exist"
+        elif isinstance(error, OSError):
+            reason = error.strerror or str(error)
+        else:
+            reason = cloud_files.refusal(error) if is_remote(path) else None
         if reason is None:
             raise
         raise UserError(f"cannot {verb} {path}: {reason}") from error
+
+
+class _RemoteFile(io.BufferedIOBase):
+    """An object as a stream of bytes. Whoever reads it, Arrow too, gets the errors of `access`."""
+
+    def __init__(self, path: str):
+        """Look the object up."""
+        self._path = path
+        with access("read", path):
+            # A blob that was looked up carries its generation: a file that is replaced while it
+            # is read fails, and never mixes two versions.
+            blob = cloud_files.find_blob(path)
+            self._size = int(blob.size)
+            self._stream: Any = blob.open(
+                "rb", chunk_size=REMOTE_CHUNK_BYTES, **cloud_files.patience()
+            )
+
+    def read(self, size: int | None = -1) -> bytes:
+        """That many bytes, fewer only at the end; all the rest without a size."""
+        wanted = self._size - self.tell()
+        if size is not None and size >= 0:
+            wanted = min(size, wanted)
+        with access("read", self._path):
+            data: bytes = self._stream.read(wanted) if wanted > 0 else b""
+            if len(data) < wanted:
+                # The oldest urllib3 does not notice that an answer was cut.
+                raise ConnectionError(f"{wanted - len(data)} bytes of the answer are missing")
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go there, at most to the end."""
+        return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        """Bytes from the start."""
+        return int(self._stream.tell())
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
 
 
 def _nothing_matches(pattern: str) -> str:
