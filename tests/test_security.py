@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import runpy
 import subprocess
 import tarfile
 from html.parser import HTMLParser
@@ -519,6 +520,28 @@ def test_labels_of_a_job_take_nothing_from_the_environment(tmp_path):
     environ = {**os.environ, "HF_TOKEN": SECRET, "GIT_AUTHOR_NAME": SECRET, "USER": SECRET}
     assert set(make_labels(environ)) <= {"trainer_version", "git_revision"}
     assert SECRET not in str(make_labels(environ))
+
+
+# Without an upper bound, and why.
+UNBOUNDED = {"pyarrow": "a new major each quarter that seldom removes anything"}
+
+
+def test_dependencies_are_ranges(monkeypatch):
+    found = {}
+    monkeypatch.setattr("setuptools.setup", lambda **values: found.update(values))
+    runpy.run_path(str(ROOT / "setup.py"))
+    extras = found["extras_require"].values()
+    requirements = [*found["install_requires"], *(text for extra in extras for text in extra)]
+    assert len(requirements) > 30
+
+    for text in requirements:
+        name, bounds = re.fullmatch(r"([\w-]+)(?:\[[\w-]+\])?([^;]*)(?:;.*)?", text).groups()
+        kinds = [re.match("[<>=!~]+", bound.strip())[0] for bound in bounds.split(",") if bound]
+        assert kinds == ([">="] if name in UNBOUNDED else [">=", "<"]), text
+
+
+def test_checks_look_for_known_weaknesses():
+    assert "run python .ci/audit.py\n" in (ROOT / ".ci" / "run").read_text()
 
 
 def test_names_of_the_image_script_are_read_and_not_run(tmp_path):
