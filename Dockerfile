@@ -37,8 +37,12 @@ RUN pip install --no-cache-dir --no-deps --target /opt/package .
 
 # ---- what every device has
 FROM ${BASE} AS runtime
-# Local files are scratch only: AIP_MODEL_DIR and the like are gs:// paths. /gcs is mounted by the
-# service for everyone; should a bucket there refuse this user, build with --build-arg RUN_AS=root.
+# A user without rights: code and packages belong to root, and it writes in its home and in /tmp.
+# That is enough: local files are scratch only, AIP_MODEL_DIR and the like are gs:// paths.
+# Documented: the service runs the entry point of the image. Of its user nothing is said; the
+# prebuilt images' logs show root. Not verified, for want of an account: that /gcs, which the service
+# mounts, can be read as this user. If not, build with --build-arg RUN_AS=root, or use gs:// paths.
+# There is no compiler in it, and no cache; pip stays, as it is in the base too.
 RUN useradd --create-home --uid 1000 trainer
 COPY --from=dependencies /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:${PATH} \
@@ -74,7 +78,7 @@ RUN if [[ ${REDUCTION_SERVER} == true ]]; then \
 USER ${RUN_AS}
 
 FROM runtime AS device-tpu
-# No USER: the devices of a TPU VM belong to root.
+# No USER: the devices of a TPU VM belong to root. Not verified that no other user may open them.
 # v5e runs through PJRT, and the service expects the library there.
 # Source: the service's page on training with TPU VMs.
 ENV NEXT_PLUGGABLE_DEVICE_USE_C_API=true \

@@ -15,6 +15,7 @@ import yaml
 from runs import ROOT
 
 from trainer import __version__
+from trainer.redaction import names_secret
 
 DOCKERFILE = ROOT / "Dockerfile"
 SCRIPT = ROOT / "scripts/build_image.sh"
@@ -156,6 +157,29 @@ def test_code_comes_after_everything_that_is_slow():
     # What changes with every commit stands behind all that it would rebuild.
     behind = final.index(("ARG", "REVISION=unknown"))
     assert not {"RUN", "COPY"} & {word for word, _ in final[behind:]}
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_image_has_no_secrets_caches_and_open_doors(device):
+    own, _ = chain(device)
+    for word, rest in own:
+        if word in ("ARG", "ENV"):
+            names = re.findall(r"(\w+)(?==|\s|$)", rest.partition("=")[0] + "=")
+            assert not any(names_secret(name) for name in names), rest
+        if word in ("COPY", "ADD"):
+            # What root owns the user cannot change.
+            assert word == "COPY" and "--chown" not in rest and "--chmod" not in rest
+        if word == "RUN":
+            assert not re.search(r"chmod|sudo|\b(curl|wget)\b.*(-k\b|--insecure)|http:", rest)
+            assert "pip install" not in rest or "--no-cache-dir" in rest
+            if "apt-get install" in rest:
+                assert rest.count("apt-get install") == rest.count("--no-install-recommends")
+                assert "rm -rf /var/lib/apt/lists/*" in rest and "signed-by=" in rest
+                # What was needed to fetch the package goes again.
+                assert "apt-get purge --yes --auto-remove curl gnupg" in rest
+    words = [word for word, _ in own]
+    if "USER" in words:
+        assert "RUN" not in words[words.index("USER") :]
 
 
 @pytest.mark.parametrize("device", DEVICES)
