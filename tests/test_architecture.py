@@ -12,7 +12,7 @@ ORDER = re.findall(
     r"\w+",
     """
     __init__ errors redaction outcome fields columns schema config_errors config yaml_text flags
-    vertex cloud_files storage cli logs taxi_tariff sample data_files cells csv_records csv_files
+    cluster vertex cloud_files storage cli logs taxi_tariff sample data_files cells csv_records csv_files
     parquet_files reader sampling tallies statistics rows row_stores row_files
     row_cache plan metrics transforms
     scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders

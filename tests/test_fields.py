@@ -26,6 +26,14 @@ def test_other_values_are_no_integer(value):
         _parse(Int, value)
 
 
+@pytest.mark.parametrize(
+    "value", [10**18 + 1, -(10**19), "1" + "0" * 400, "9" * 5000, 1e30, "1e300"]
+)
+def test_integers_stay_within_what_steps_and_bytes_are_counted_in(value):
+    with pytest.raises(ValidationError, match=r"less than or equal to|greater than|maximum size"):
+        _parse(Int, value)
+
+
 def test_true_is_no_integer():
     with pytest.raises(ValidationError, match="must be a whole number; received True"):
         _parse(Int, True)
@@ -92,3 +100,16 @@ def test_yes_without_quotes_is_an_error():
 def test_a_mapping_is_no_list_of_texts():
     with pytest.raises(ValidationError, match="valid tuple"):
         _parse(TextList, {"a": 1})
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[1", '["a" "b"]', "[" + "9" * 5000 + "]"])
+def test_text_that_is_no_json_list_is_quoted_in_short(text):
+    with pytest.raises(
+        ValidationError, match=r"must be a list such as \[1, 2\]; received '\["
+    ) as caught:
+        _parse(IntList, text)
+    assert len(caught.value.errors()[0]["msg"]) < 150
+
+
+def test_number_of_any_size_is_a_text():
+    assert _parse(TextList, [10**400, 1e300]) == (f"1{'0' * 400}", str(int(1e300)))

@@ -40,6 +40,21 @@ def test_anchors_and_merges_work():
     assert load_yaml(text, "x.yaml")["own"] == {"k": 3, "l": 2}
 
 
+def test_tag_that_fits_is_taken():
+    text = "a: [!!int 3, !!float 1.5, !!str 7, !!bool true, !!null ~, !!seq [1], !!map {b: 1}]"
+    assert load_yaml(text, "x.yaml") == {"a": [3, 1.5, "7", True, None, [1], {"b": 1}]}
+
+
+@pytest.mark.parametrize("one_more", ["[{}]", "{{<<: [{}]}}"], ids=["lists", "merged mappings"])
+def test_aliases_of_aliases_are_refused_before_they_are_written_out(one_more):
+    lines = ["v0: &v0 {x: 1}"]
+    for i in range(1, 12):
+        inner = one_more.format(",".join([f"*v{i - 1}"] * 10))
+        lines.append(f"v{i}: &v{i} {inner}")
+    with pytest.raises(UserError, match=r"^x.yaml:\d+: more than 100000 entries, aliases written"):
+        load_yaml("\n".join(lines), "x.yaml")
+
+
 @pytest.mark.parametrize("read", [lambda text: load_yaml(text, "x.yaml"), yaml.safe_load])
 def test_dumped_values_read_back_under_both_yaml_versions(read):
     values = {
@@ -76,6 +91,23 @@ def test_list_of_scalars_is_dumped_on_one_line_and_order_is_kept():
         ("a: 1\n---\nb: 2", r"^x\.yaml:2: but found another document$"),
         ("a: \x00", r"^x\.yaml: not valid YAML: unacceptable character"),
         ("a: !!python/name:os.system x", r"^x\.yaml:1: could not determine a constructor"),
+        ("a: !!set {b}", r"^x\.yaml:1: could not determine a constructor"),
+        ("\na: !!timestamp today", r"^x\.yaml:2: could not determine a constructor"),
+        ("a: !!bool maybe", r"^x\.yaml:1: the tag !!bool does not fit its value$"),
+        ("a: !!int ''", r"^x\.yaml:1: the tag !!int does not fit its value$"),
+        ("a: !!map [1]", r"^x\.yaml:1: the tag !!map does not fit its value$"),
+        ("a: !!seq {b: 1}", r"^x\.yaml:1: the tag !!seq does not fit its value$"),
+        ("a: !!str [1]", r"^x\.yaml:1: the tag !!str does not fit its value$"),
+        ("a: &a [1, *a]", r"^x\.yaml:1: an anchor contains itself$"),
+        ("a: &a {b: {<<: *a}}", r"^x\.yaml:1: an anchor contains itself$"),
+        (f"a:\n  b: {'9' * 301}", r"^x\.yaml:2: a number of 301 digits$"),
+        (f"a: {'[' * 41}", r"^x\.yaml"),
+        (
+            f"a: {'[' * 41}{']' * 41}",
+            r"^x\.yaml:1: nested deeper than 40 levels; a config has five$",
+        ),
+        (f"a: {'[' * 5000}", r"^x\.yaml: nested deeper than 40 levels; a config has five$"),
+        ("#" * 4_000_001, r"^x\.yaml has 4000001 characters; is it a config, or a data file\?$"),
     ],
 )
 def test_malformed_yaml_is_one_line_with_its_place(text, message):

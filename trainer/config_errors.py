@@ -13,13 +13,14 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from trainer.columns import COLUMN_KINDS
-from trainer.errors import nearest
+from trainer.errors import nearest, quoted
 
 MAX_FINDINGS = 3
 
 # What is expected, by pydantic's type of finding; {} are filled from its context.
 _EXPECTED = {
     "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
     "int_from_float": "a whole number",
     "int_type": "a whole number",
     "float_parsing": "a number",
@@ -28,6 +29,7 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "string_type": "a text",
+    "string_unicode": "a text of valid Unicode",
     "tuple_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping of options",
@@ -69,7 +71,7 @@ def _describe_one(where: str, details: list[Any], model: type[BaseModel]) -> str
         return f"{where} is missing"
     if kind == "union_tag_invalid":
         tag = str(context["tag"])
-        return f"{where}.kind: unknown kind {tag!r}{nearest(tag, COLUMN_KINDS)}; " + (
+        return f"{where}.kind: unknown kind {quoted(tag)}{nearest(tag, COLUMN_KINDS)}; " + (
             f"valid: {', '.join(COLUMN_KINDS)}"
         )
     if kind == "union_tag_not_found":
@@ -78,12 +80,14 @@ def _describe_one(where: str, details: list[Any], model: type[BaseModel]) -> str
         return _join(where, detail["msg"].removeprefix("Value error, "))
     if kind not in _EXPECTED:
         return (
-            f"{where}: {detail['msg'][:1].lower()}{detail['msg'][1:]}; received {detail['input']!r}"
+            f"{where}: {detail['msg'][:1].lower()}{detail['msg'][1:]}; "
+            f"received {quoted(detail['input'])}"
         )
     expected = [
         _EXPECTED[d["type"]].format(**d.get("ctx", {})) for d in details if d["type"] in _EXPECTED
     ]
-    line = f"{where} must be {' or '.join(dict.fromkeys(expected))}; received {detail['input']!r}"
+    received = quoted(detail["input"])
+    line = f"{where} must be {' or '.join(dict.fromkeys(expected))}; received {received}"
     if kind == "literal_error":
         line += nearest(str(detail["input"]), re.findall(r"'([^']+)'", context["expected"]))
     return line

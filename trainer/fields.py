@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from trainer.errors import quoted
+
 Auto = Literal["auto"]
 
 
@@ -28,13 +30,13 @@ def tolerant_int(value: Any) -> Any:
         raise ValueError(f"must be a whole number; received {value}")
     if not isinstance(value, str | float):
         return value
+    # A text of digits is taken as it is: a double holds integers up to 2^53 only.
+    if isinstance(value, str) and value.strip().isdecimal():
+        return value
     try:
         number = float(value)
     except ValueError:
         return value
-    # A text of digits is taken as it is: a double holds integers up to 2^53 only.
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value)
     return int(number) if number.is_integer() else value
 
 
@@ -53,7 +55,7 @@ def split_list(value: Any) -> Any:
     """A list from "128,64", "128 64", "[128, 64]", or one number.
 
     Raises:
-        ValueError: a text that begins with [ is no JSON.
+        ValueError: a text that begins with [ is no JSON list.
 
     >>> split_list("128, 64"), split_list("[128, 64]"), split_list(""), split_list(128.0)
     (['128', '64'], [128, 64], [], [128.0])
@@ -66,8 +68,8 @@ def split_list(value: Any) -> Any:
     if text.startswith("["):
         try:
             return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"must be a list such as [1, 2]; received {value!r}") from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"must be a list such as [1, 2]; received {quoted(value)}") from error
     return text.replace(",", " ").split()
 
 
@@ -93,12 +95,15 @@ def _text(item: Any) -> Any:
         raise ValueError(
             f"must be texts; received {item}. Put yes, no, true and the like in quotes"
         )
-    if isinstance(item, int | float):
-        return str(int(item)) if float(item).is_integer() else str(item)
-    return item
+    if isinstance(item, float):
+        return str(int(item)) if item.is_integer() else str(item)
+    return str(item) if isinstance(item, int) else item
 
 
-Int = Annotated[int, BeforeValidator(tolerant_int)]
+# More steps, rows or megabytes than there will be, and far from the end of int64.
+LARGEST_INT = 10**18
+
+Int = Annotated[int, BeforeValidator(tolerant_int), Field(ge=-LARGEST_INT, le=LARGEST_INT)]
 Float = Annotated[float, BeforeValidator(plain_number), Field(allow_inf_nan=False)]
 IntList = Annotated[tuple[Int, ...], BeforeValidator(split_list)]
 FloatList = Annotated[tuple[Float, ...], BeforeValidator(split_list)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -29,10 +29,25 @@ _SCALARS: dict[str, tuple[str, list[str]]] = {
 }
 
 
+# What a config may be: the entries with all aliases written out, levels, characters. Ten lines of
+# aliases of aliases stand for billions of entries; PyYAML reads some 200 KB a second.
+_MOST_ENTRIES, _MOST_LEVELS, _MOST_CHARACTERS = 100_000, 40, 4_000_000
+# A larger number is none that any setting takes; Python itself refuses 4,300 digits.
+_MOST_DIGITS = 300
+_PREFIX = "tag:yaml.org,2002:"
+_CORE_TAGS = ("null", "bool", "int", "float", "str", "seq", "map")
+
+
 class _Loader(yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2 that refuses a key that stands twice."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012  # replaces YAML 1.1's
+    # Other tags, as !!set and !!timestamp, are unknown: no setting has such a type.
+    yaml_constructors: ClassVar[dict[Any, Any]] = {
+        tag: make
+        for tag, make in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag.removeprefix(_PREFIX) in _CORE_TAGS
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         first_lines: dict[str, int] = {}
@@ -67,7 +82,7 @@ _Dumper.add_representer(list, _represent_list)
 
 for _tag, (_pattern, _first) in _SCALARS.items():
     for _class in (_Loader, _Dumper):
-        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+        _class.add_implicit_resolver(f"{_PREFIX}{_tag}", re.compile(_pattern), _first)
 
 
 def load_yaml(text: str, origin: str) -> dict[str, Any]:
@@ -78,10 +93,15 @@ def load_yaml(text: str, origin: str) -> dict[str, Any]:
         origin: where it comes from, for messages, e.g. its path.
 
     Raises:
-        UserError: not YAML, a key stands twice, or it is empty or no mapping; with the line.
+        UserError: not YAML, a key stands twice, a tag does not fit its value, it is too large,
+            empty or no mapping; with the line.
     """
+    if len(text) > _MOST_CHARACTERS:
+        raise UserError(f"{origin} has {len(text)} characters; is it a config, or a data file?")
     try:
-        values = yaml.load(text, _Loader)  # a SafeLoader
+        values = _construct(text)
+    except RecursionError as error:
+        raise UserError(f"{origin}: {_TOO_DEEP}") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
@@ -97,6 +117,74 @@ def load_yaml(text: str, origin: str) -> dict[str, Any]:
             f"{type(values).__name__}"
         )
     return values
+
+
+_TOO_DEEP = f"nested deeper than {_MOST_LEVELS} levels; a config has five"
+
+
+def _construct(text: str) -> Any:
+    loader = _Loader(text)  # a SafeLoader
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _check_node(root, {}, 1)
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def _check_node(node: yaml.Node, sizes: dict[int, int], level: int) -> int:
+    """Entries of a node with its aliases written out.
+
+    Args:
+        node: to look at.
+        sizes: entries of the nodes that were looked at by id(node), 0 while in it.
+        level: how deep it stands.
+
+    Raises:
+        yaml.constructor.ConstructorError: it is too large, contains itself, or its tag says what it
+            is not, on which PyYAML's constructors stumble.
+    """
+    if id(node) in sizes and sizes[id(node)] == 0:
+        raise _refusal("an anchor contains itself", node)
+    if level > _MOST_LEVELS:
+        raise _refusal(_TOO_DEEP, node)
+    if id(node) in sizes:
+        return sizes[id(node)]
+    _check_tag(node)
+    sizes[id(node)] = 0
+    size = 1
+    if isinstance(node, yaml.CollectionNode):
+        for item in node.value:
+            for part in item if isinstance(item, tuple) else (item,):
+                size += _check_node(part, sizes, level + 1)
+                if size > _MOST_ENTRIES:
+                    raise _refusal(f"more than {_MOST_ENTRIES} entries, aliases written out", node)
+    sizes[id(node)] = size
+    return size
+
+
+def _check_tag(node: yaml.Node) -> None:
+    tag = node.tag.removeprefix(_PREFIX)
+    if isinstance(node, yaml.ScalarNode):
+        fits = tag not in ("seq", "map")
+        if tag in _SCALARS:
+            fits = re.match(_SCALARS[tag][0], node.value) is not None
+        if tag in ("int", "float") and len(node.value) > _MOST_DIGITS:
+            raise _refusal(f"a number of {len(node.value)} digits", node)
+    else:
+        fits = tag not in (
+            *_SCALARS,
+            "str",
+            "map" if isinstance(node, yaml.SequenceNode) else "seq",
+        )
+    if not fits:
+        raise _refusal(f"the tag !!{tag} does not fit its value", node)
+
+
+def _refusal(problem: str, node: yaml.Node) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
 
 
 def dump_yaml(values: Mapping[str, Any]) -> str:
