@@ -12,8 +12,8 @@ ORDER = re.findall(
     r"\w+",
     """
     __init__ errors redaction outcome fields columns schema config_errors config yaml_text flags
-    cluster vertex cloud_files storage cli logs taxi_tariff sample data_files cells csv_records csv_files
-    parquet_files reader sampling tallies statistics rows row_stores row_files
+    cluster vertex rendezvous cloud_files storage cli logs taxi_tariff sample data_files cells csv_records
+    csv_files parquet_files reader sampling tallies statistics rows row_stores row_files
     row_cache plan metrics transforms
     scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders
     features blocks datasets input tables schedules update_rules optimizers averaging network

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import socket
-import subprocess
 import time
 from pathlib import Path
 
@@ -12,69 +10,10 @@ import numpy as np
 import pytest
 import runs
 import tensorflow as tf
+from clusters import Cluster
 
 # Without dropout, whose masks differ between replicas; 200 steps, as few calls as may be.
 FLAGS = ("--steps=200", "--eval_steps=100", "--dropout=0", "--input_dropout=0", "--baseline=none")
-ROLES = {"chief": 1, "worker": 0, "ps": 0}
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("localhost", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-class Cluster:
-    """Processes of one job on this machine, each with its TF_CONFIG."""
-
-    def __init__(self, cwd, *flags, evaluator=False, **counts):
-        counts = {**ROLES, **counts}
-        ports = iter(free_ports(sum(counts.values())))
-        addresses = {
-            role: [f"localhost:{next(ports)}" for _ in range(n)] for role, n in counts.items() if n
-        }
-        tasks = [(role, i) for role, n in counts.items() for i in range(n)]
-        self.processes = {}
-        for role, index in [*tasks, *([("evaluator", 0)] if evaluator else [])]:
-            spec = {"cluster": addresses, "task": {"type": role, "index": index}}
-            with Path(cwd, f"{role}-{index}.log").open("w") as log:
-                self.processes[role, index] = subprocess.Popen(
-                    runs.command(f"--job_dir={cwd}/run", *flags),
-                    cwd=cwd,
-                    env=runs.environment(TF_CONFIG=json.dumps(spec)),
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
-        self.cwd = Path(cwd)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
-
-    def log(self, role, index=0):
-        return (self.cwd / f"{role}-{index}.log").read_text()
-
-    def codes(self, timeout=120):
-        """Exit codes by task, when all have ended."""
-        end = time.monotonic() + timeout
-        return {
-            task: process.wait(max(end - time.monotonic(), 0.1))
-            for task, process in self.processes.items()
-        }
-
-    def wait_for(self, text, role="chief", index=0, timeout=60):
-        end = time.monotonic() + timeout
-        while text not in self.log(role, index):
-            assert time.monotonic() < end, self.log(role, index)
-            time.sleep(0.1)
 
 
 def weights_of(job_dir):
@@ -136,23 +75,6 @@ def test_a_chief_with_servers_and_an_evaluator(alone, tmp_path):
     last = json.loads(lines[-1])
     assert last["step"] == 200
     assert last["val_rmse"] == pytest.approx(ours["val_rmse"], rel=1e-5)
-
-
-@pytest.mark.faults("kill -9 of one process", "the other ends with 75; both go on together")
-@pytest.mark.parametrize("victim", [("worker", 0), ("chief", 0)])
-def test_the_one_left_ends_by_itself_and_both_go_on_together(victim, tmp_path):
-    flags = ("--steps=600", "--eval_steps=200", "--checkpoint_steps=64", "--baseline=none")
-    with Cluster(tmp_path, *flags, worker=1) as cluster:
-        cluster.wait_for("step     200")
-        cluster.processes[victim].send_signal(signal.SIGKILL)
-        codes = cluster.codes(timeout=30)
-    (other,) = set(codes) - {victim}
-    assert codes == {victim: -signal.SIGKILL, other: 75}
-    last = cluster.log(*other).splitlines()[-1]
-    assert last.startswith("interrupted: another process of the cluster is gone")
-    with Cluster(tmp_path, *flags, worker=1) as cluster:
-        assert set(cluster.codes().values()) == {0}, cluster.log("chief")
-    assert "resuming at step" in cluster.log("chief")
 
 
 def test_a_signal_to_one_process_stops_all_with_a_checkpoint(tmp_path):

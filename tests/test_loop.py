@@ -289,7 +289,7 @@ def test_a_signal_after_the_last_step_keeps_the_finished_checkpoint(program, tmp
 
 
 def test_a_signal_outside_of_training_is_taken_at_once():
-    with pytest.raises(Interrupted, match=r"SIGINT before training; start"), StopSignal():
+    with pytest.raises(Interrupted, match=r"SIGINT; start again to go on"), StopSignal():
         os.kill(os.getpid(), signal.SIGINT)
 
 

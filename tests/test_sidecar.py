@@ -6,6 +6,7 @@ import pytest
 from tiny_table import make_config, make_program
 
 from trainer.checkpoint import CheckpointFolder
+from trainer.errors import Interrupted
 from trainer.sidecar import follow_checkpoints
 
 
@@ -32,6 +33,7 @@ def test_each_new_checkpoint_is_evaluated_once_with_its_own_weights(tmp_path):
         records_path=str(tmp_path / "evaluator.jsonl"),
         log_dir=str(tmp_path / "logs"),
         is_over=is_over,
+        check_chief=lambda: None,
         seconds_between_looks=0.0,
     )
     lines = (tmp_path / "evaluator.jsonl").read_text().splitlines()
@@ -40,3 +42,19 @@ def test_each_new_checkpoint_is_evaluated_once_with_its_own_weights(tmp_path):
         {"step": 16, "val_rmse": pytest.approx(16)},
     ]
     assert list((tmp_path / "logs").rglob("events.*"))
+
+
+def test_evaluator_ends_when_the_chief_stays_away(tmp_path):
+    def check_chief():
+        raise Interrupted("the chief has been away for 30 s")
+
+    with pytest.raises(Interrupted, match="the chief has been away"):
+        follow_checkpoints(
+            make_program(make_config()),
+            evaluate=dict,
+            checkpoints=CheckpointFolder(str(tmp_path / "none")),
+            records_path=str(tmp_path / "evaluator.jsonl"),
+            log_dir=str(tmp_path / "logs"),
+            is_over=lambda: False,
+            check_chief=check_chief,
+        )

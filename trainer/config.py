@@ -238,6 +238,11 @@ class TrainingConfig(_Section):
     communication: Literal["auto", "ring", "nccl"] = Field(
         "auto", description="Between the workers of multi_worker_mirrored."
     )
+    peer_timeout_seconds: Auto | Positive = Field(
+        "auto",
+        description="Wait for processes of the cluster that do not answer; auto: 30, on Vertex AI "
+        "900.",
+    )
     logical_cpus: NotNegative = Field(
         0, description="Devices to split the CPU into, to try mirrored without GPUs; 0: off."
     )

@@ -90,7 +90,7 @@ class StopSignal:
         self.requested = signal.Signals(number).name
         signal.signal(number, self._previous[signal.Signals(number)])
         if not self.deferred:
-            raise Interrupted(f"{self.requested} before training; start again to go on")
+            raise Interrupted(f"{self.requested}; start again to go on")
 
 
 class TrainingLoop:

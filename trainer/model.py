@@ -20,7 +20,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer import data_files, report, storage
+from trainer import data_files, rendezvous, report, storage
 from trainer.checkpoint import CheckpointFolder
 from trainer.cli import config_yaml
 from trainer.config import Config
@@ -36,11 +36,12 @@ from trainer.objective import Objective
 from trainer.observers import Console, JsonLines, Scalars, Tuning
 from trainer.plan import Plan, make_plan
 from trainer.program import Program
+from trainer.rendezvous import ChiefWatch
 from trainer.row_stores import labels_and_weights
 from trainer.run_folder import RunFolder
 from trainer.run_lock import RunLock, owner_name
 from trainer.sidecar import follow_checkpoints
-from trainer.strategy import is_server, make_distribution, make_one_device, serve
+from trainer.strategy import is_server, join_cluster, make_one_device, serve
 from trainer.tuning import MetricReporter
 from trainer.vertex import Cluster, VertexEnvironment
 
@@ -70,13 +71,18 @@ def train_and_evaluate(
     environment = environment or VertexEnvironment()
     started = time.monotonic()
     folder = RunFolder(config)
-    if is_server(config.training, environment.cluster):
-        serve(environment.cluster, folder.is_complete)
+    cluster = environment.cluster
+    patience = rendezvous.patience(
+        config.training.peer_timeout_seconds, is_cloud=environment.is_cloud
+    )
+    if is_server(config.training, cluster):
+        with StopSignal():
+            serve(cluster, folder.is_complete, patience)
         return {}
-    if environment.cluster.task_type == "evaluator":
-        evaluate_checkpoints(config, folder, environment.cluster)
+    if cluster.task_type == "evaluator":
+        with StopSignal():
+            evaluate_checkpoints(config, folder, cluster, ChiefWatch(cluster, patience))
         return {}
-    distribution = make_distribution(config.training, environment.cluster)
     lock = RunLock(folder.path("LOCK"), owner_name(environment.job_id))
     checkpoints = CheckpointFolder(
         folder.checkpoint_dir,
@@ -86,7 +92,7 @@ def train_and_evaluate(
     )
     with (
         StopSignal() as stop,
-        distribution.interrupted_by_losses(),
+        join_cluster(config.training, cluster, patience) as distribution,
         lock if distribution.is_chief else contextlib.nullcontext(),
     ):
         with distribution.chief_first():
@@ -183,10 +189,15 @@ def train_and_evaluate(
         return summary
 
 
-def evaluate_checkpoints(config: Config, folder: RunFolder, cluster: Cluster) -> None:
+def evaluate_checkpoints(
+    config: Config, folder: RunFolder, cluster: Cluster, chief: ChiefWatch
+) -> None:
     """The evaluator of a cluster: validation metrics of each checkpoint, until the run ends.
 
     It computes on one device of its own, beside the chief and never in its way.
+
+    Raises:
+        Interrupted: the chief stays away.
     """
     # Its variables must be those of the checkpoints.
     distribution = make_one_device(has_average=not cluster.addresses.get("ps"))
@@ -205,6 +216,7 @@ def evaluate_checkpoints(config: Config, folder: RunFolder, cluster: Cluster) ->
         records_path=folder.path("evaluator.jsonl"),
         log_dir=storage.join(folder.log_dir, "evaluator"),
         is_over=folder.is_complete,
+        check_chief=chief.check,
     )
 
 

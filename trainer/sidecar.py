@@ -26,6 +26,7 @@ def follow_checkpoints(
     records_path: str,
     log_dir: str,
     is_over: Callable[[], bool],
+    check_chief: Callable[[], None],
     seconds_between_looks: float = 2.0,
 ) -> None:
     """Evaluate the newest checkpoint whenever there is a new one, until the run is over.
@@ -37,6 +38,7 @@ def follow_checkpoints(
         records_path: JSON lines, one for each checkpoint that was evaluated.
         log_dir: of TensorBoard.
         is_over: asked after each look; one more look follows.
+        check_chief: called before each pause; raises when there is nothing to wait for.
         seconds_between_looks: to leave the bucket in peace.
     """
     records: list[dict[str, Any]] = []
@@ -56,5 +58,7 @@ def follow_checkpoints(
         if ends:
             break
         ends = is_over()
+        if not ends:
+            check_chief()
         time.sleep(0.0 if ends else seconds_between_looks)
     scalars.on_train_end()

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from trainer import rendezvous
 from trainer.config import TrainingConfig
 from trainer.distribution import Distribution, StrategyKind
 from trainer.errors import UserError
 from trainer.vertex import Cluster
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+
+
+@contextlib.contextmanager
+def join_cluster(
+    config: TrainingConfig, cluster: Cluster, patience_seconds: float
+) -> Iterator[Distribution]:
+    """A block in which this process computes with its peers, and a lost one is an interruption.
+
+    Args:
+        config: names the strategy, or leaves it to the cluster and the devices.
+        cluster: the processes.
+        patience_seconds: for those that do not answer at the start.
+
+    Raises:
+        UserError: the cluster or the devices do not fit the strategy.
+        Interrupted: a process did not come, or is gone.
+    """
+    rendezvous.meet(cluster, patience_seconds)
+    with _aborted_after(patience_seconds):
+        distribution = make_distribution(config, cluster)
+    with distribution.interrupted_by_losses():
+        yield distribution
 
 
 def make_distribution(config: TrainingConfig, cluster: Cluster) -> Distribution:
@@ -53,20 +79,24 @@ def is_server(config: TrainingConfig, cluster: Cluster) -> bool:
     return cluster.task_type == "worker" and _resolve_kind(config, cluster) == "parameter_server"
 
 
-def serve(cluster: Cluster, is_over: Callable[[], bool]) -> None:
+def serve(cluster: Cluster, is_over: Callable[[], bool], patience_seconds: float) -> None:
     """Serve the chief until `is_over` says that the run has ended.
 
     Raises:
         UserError: the port of this process is in use.
+        Interrupted: the chief has been away for longer than the patience.
     """
+    rendezvous.meet(cluster, patience_seconds)
+    chief = rendezvous.ChiefWatch(cluster, patience_seconds)
     try:
         server = tf.distribute.Server(
             _cluster_spec(cluster), cluster.task_type, cluster.task_index, protocol="grpc"
         )
     except tf.errors.UnknownError as error:
-        raise UserError(_port_in_use(cluster)) from error
+        raise rendezvous.port_in_use(cluster) from error
     # Not server.join(): it never returns to Python, so that Ctrl-C would not be heard.
     while not is_over():
+        chief.check()
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     del server
 
@@ -156,7 +186,7 @@ def _make_multi_worker(config: TrainingConfig, cluster: Cluster) -> Distribution
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(_resolver(cluster), options)
     except tf.errors.UnknownError as error:
-        raise UserError(_port_in_use(cluster)) from error
+        raise rendezvous.port_in_use(cluster) from error
     first_worker = len(cluster.addresses.get("chief", ()))
     return Distribution(
         strategy,
@@ -198,9 +228,19 @@ def _make_tpu() -> Distribution:
     return Distribution(strategy, "tpu", num_local_replicas=strategy.num_replicas_in_sync)
 
 
-def _port_in_use(cluster: Cluster) -> str:
-    address = cluster.addresses[cluster.task_type][cluster.task_index]
-    return (
-        f"cannot listen on {address}, the address of {cluster.task_type} {cluster.task_index}: the "
-        "port is in use. End the process that has it, or give the cluster another port"
-    )
+@contextlib.contextmanager
+def _aborted_after(seconds: float) -> Iterator[None]:
+    """A block of native code that may wait for a process that has just died, and hears nothing.
+
+    Python cannot act there, so the system's alarm ends the process, by SIGABRT: the end that
+    Vertex AI answers with a new start.
+    """
+    libc = ctypes.CDLL(None)
+    libc.signal.restype, libc.signal.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
+    before = libc.signal(signal.SIGALRM, ctypes.cast(libc.abort, ctypes.c_void_p))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        libc.signal(signal.SIGALRM, before)

@@ -1,0 +1,86 @@
+"""Processes of one job on this machine, each with its TF_CONFIG."""
+
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import runs
+
+ROLES = {"chief": 1, "worker": 0, "ps": 0}
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class Cluster:
+    """Its processes write to `<role>-<index>.log` in `cwd` and share `run` there."""
+
+    def __init__(self, cwd, *flags, evaluator=False, absent=(), variables=None, **counts):
+        """Start all tasks but those in `absent`; `variables` are added by task."""
+        counts = {**ROLES, **counts}
+        ports = iter(free_ports(sum(counts.values())))
+        self.addresses = {
+            role: [f"localhost:{next(ports)}" for _ in range(n)] for role, n in counts.items() if n
+        }
+        tasks = [(role, i) for role, n in counts.items() for i in range(n)]
+        self.cwd, self.flags, self.processes = Path(cwd), flags, {}
+        self.variables = variables or {}
+        for task in [*tasks, *([("evaluator", 0)] if evaluator else [])]:
+            if task not in absent:
+                self.start(*task)
+
+    def start(self, role, index=0):
+        spec = {"cluster": self.addresses, "task": {"type": role, "index": index}}
+        with (self.cwd / f"{role}-{index}.log").open("w") as log:
+            self.processes[role, index] = subprocess.Popen(
+                runs.command(f"--job_dir={self.cwd}/run", *self.flags),
+                cwd=self.cwd,
+                env=runs.environment(
+                    TF_CONFIG=json.dumps(spec), **self.variables.get((role, index), {})
+                ),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+    def log(self, role, index=0):
+        return (self.cwd / f"{role}-{index}.log").read_text()
+
+    def last_line(self, role, index=0):
+        return self.log(role, index).splitlines()[-1]
+
+    def send(self, number, *tasks):
+        """Send a signal to these tasks, or to all."""
+        for task in tasks or self.processes:
+            self.processes[task].send_signal(number)
+
+    def codes(self, timeout=120):
+        """Exit codes by task, when all have ended."""
+        end = time.monotonic() + timeout
+        return {
+            task: process.wait(max(end - time.monotonic(), 0.1))
+            for task, process in self.processes.items()
+        }
+
+    def wait_for(self, text, role="chief", index=0, timeout=60):
+        end = time.monotonic() + timeout
+        while text not in self.log(role, index):
+            assert time.monotonic() < end, self.log(role, index)
+            assert self.processes[role, index].poll() is None, self.log(role, index)
+            time.sleep(0.1)
