@@ -544,6 +544,15 @@ def test_checks_look_for_known_weaknesses():
     assert "run python .ci/audit.py\n" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_security_md_names_only_tests_that_exist():
+    text = (ROOT / "SECURITY.md").read_text()
+    named = re.findall(r"(?:`|^)(?:(tests/test_\w+\.py)::)?(test_\w+)`", text, re.MULTILINE)
+    assert len(named) > 20
+    for path, name in named:
+        source = (ROOT / (path or "tests/test_security.py")).read_text()
+        assert f"def {name}(" in source, (path, name)
+
+
 def test_names_of_the_image_script_are_read_and_not_run(tmp_path):
     names = tmp_path / "names.env"
     names.write_text(
