@@ -24,6 +24,7 @@ from trainer.cells import (
         ("int", ["1", " 2 ", "+3", "1e2", "4.0", "-0x1f", "0x1f"], [1, 2, 3, 100, 4, None, 31]),
         ("int", ["9223372036854775807", "9223372036854775808"], [2**63 - 1, None]),
         ("int", ["9007199254740994.0", "nan", "inf"], [None, None, None]),
+        ("int", ["9" * 5000, "0" * 5000 + "7", "-00", "0x" + "0" * 20 + "a"], [None, 7, 0, 10]),
         ("string", [" a ", "NA", "", None], [" a ", None, None, None]),
         ("dictionary", ["a", "NA", "a"], ["a", None, "a"]),
     ],
@@ -55,6 +56,21 @@ def test_both_roads_round_a_number_alike():
     plain, _ = convert_text(pa.array(texts), column, ())
     beside_a_bad_one, _ = convert_text(pa.array([*texts, "x"]), column, ())
     assert plain.to_pylist() == beside_a_bad_one.to_pylist()[:-1]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "texts"),
+    [
+        ("float", ["nan(x1)", "-nan()", "1e999", "-.5e-3", "+7.", "INFINITY"]),
+        ("int", ["0xffffffffffffffff", "0x8000000000000000", "007", "-9223372036854775808", "-0"]),
+    ],
+)
+def test_number_does_not_depend_on_its_neighbours(dtype, texts):
+    column = ReadColumn("c", dtype)
+    plain, problems = convert_text(pa.array(texts), column, ())
+    beside_a_bad_one, _ = convert_text(pa.array([*texts, "x"]), column, ())
+    assert problems == []
+    assert str(plain.to_pylist()) == str(beside_a_bad_one.to_pylist()[:-1])  # NaN as text
 
 
 def test_bytes_that_are_not_utf8_are_a_problem():

@@ -55,6 +55,23 @@ FILE_PROBLEMS = {
     "empty": (b"", {}, "rides.csv is empty; expected rows"),
     "only blank": (b"\xef\xbb\xbf\r\n\n", {}, "rides.csv is empty"),
     "no such column": (b"fair,size,color,note\n", {}, "no column 'fare'; did you mean 'fair'?"),
+    "endless name": (
+        b"fare,size,color,note," + b"x" * 200_000,
+        {},
+        r"rides.csv: line 1 does not name columns: field larger than .*; if the file has no header",
+    ),
+    "long names": (
+        b",".join(b"%d" % i + b"x" * 500 for i in range(50)) + b"\n1\n",
+        {},
+        r"its columns are 0x{29}\.\.\., 1x{29}\.\.\., .*19x{28}\.\.\., \.\.\.$",
+    ),
+    "many columns": (b"," * 300_000 + b"\n", {}, "no column 'fare'; its columns are , , "),
+    "many equal names": (
+        HEADER.strip().encode() + b"," * 300_000 + b"\n1,1,red,x" + b"," * 300_000,
+        {},
+        "the header names '' more than once",
+    ),
+    "control characters": (b"fare,size,color,\x1b[2Jnote\n", {}, r"fare, size, color, \\x1b\[2Jno"),
     "no header": (b"1.5,3,red,x\n1,1,red,x\n", {}, r"line 1 .* looks like data: 1.5, 3, red, x"),
     "repeated header": (GOOD_TEXT.encode(), {"column_names": NAMES}, "repeats data.column_names"),
     "duplicate": (b"fare,size,color,note,a,a\n", {}, "header names 'a' more than once"),

@@ -3,6 +3,7 @@
 import math
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 
 from trainer import cells
 from trainer.errors import UserError
-from trainer.parquet_files import ParquetFile
+from trainer.parquet_files import ParquetFile, cast_column
 from trainer.reader import BadRows, ReadColumn, Source, read_blocks
 
 FARE = ReadColumn("fare", "float", required=True, role="label")
@@ -130,3 +131,75 @@ def test_column_that_stands_twice_is_refused(tmp_path):
     pq.write_table(table, path)
     with pytest.raises(UserError, match="has column 'fare' more than once"):
         ParquetFile(path, (FARE,))
+
+
+def test_number_beyond_int64_is_a_bad_row(write_parquet):
+    numbers = [3.0, 2.0**63, -(2.0**63), 1e300, -1e300, math.inf, math.nan, None]
+    path = write_parquet({"n": pa.array(numbers)})
+    rows, bad_rows = read(path, (ReadColumn("n", "int"),), limit=8)
+    assert rows == [(0, 3), (2, -(2**63)), (6, None), (7, None)]
+    assert [e.removeprefix(path) for e in bad_rows.examples] == [
+        f":{row} column n: {text!r} is not a whole number"
+        for row, text in ((2, str(2.0**63)), (4, "1e+300"), (5, "-1e+300"), (6, "inf"))
+    ]
+
+
+def test_decimal_as_a_whole_number_keeps_every_digit(write_parquet):
+    texts = ["12345678901234567.00", "-3.00", "2.50", "98765432109876543210.00"]
+    decimals = pa.array([Decimal(text) for text in texts], pa.decimal128(38, 2))
+    path = write_parquet({"n": decimals})
+    rows, bad_rows = read(path, (ReadColumn("n", "int"),), limit=2)
+    assert rows == [(0, 12345678901234567), (1, -3)]
+    assert bad_rows.count == 2
+
+
+@pytest.mark.parametrize("dtype", ["string", "dictionary"])
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        (pa.array([-(2**63), -1, None], pa.timestamp("ns")), ["1677-09-21 00:12:43", None, None]),
+        (pa.array([1.5, 65504, math.inf], pa.float16()), ["1.5", "65504", "inf"]),
+    ],
+    ids=["earliest", "float16"],
+)
+def test_extreme_values_as_text(write_parquet, dtype, values, texts):
+    rows, bad_rows = read(write_parquet({"s": values}), (ReadColumn("s", dtype),))
+    expected = texts if texts[1] else [texts[0], "1969-12-31 23:59:59", None]
+    assert [text for _, text in rows] == expected
+    assert bad_rows.count == 0
+
+
+@pytest.mark.skipif(not hasattr(pa, "decimal32"), reason="Arrow before 18 has no short decimals")
+def test_short_decimals_are_decimals():
+    values = pa.array([Decimal("1.50"), None], pa.decimal32(5, 2))
+    assert cast_column(values, ReadColumn("s", "string"))[0].to_pylist() == ["1.5", None]
+    assert cast_column(values, ReadColumn("s", "float"))[0].to_pylist() == [1.5, None]
+
+
+@pytest.mark.skipif(not hasattr(pa, "bool8"), reason="Arrow before 18 has no bool8")
+def test_extension_types_are_what_they_store():
+    values = pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None], pa.int8()))
+    assert cast_column(values, ReadColumn("n", "int"))[0].to_pylist() == [1, None]
+
+
+def damaged(data):
+    """The file with a byte changed, or cut, at many places."""
+    for place in range(0, len(data), 7):
+        yield data[:place]
+        yield data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]
+
+
+def test_damaged_file_is_one_line(write_parquet):
+    path = Path(write_parquet({"fare": np.arange(20.0), "size": np.arange(20) % 5}))
+    data = path.read_bytes()
+    messages = set()
+    for content in damaged(data):
+        path.write_bytes(content)
+        try:
+            rows, bad_rows = read(str(path), (FARE, SIZE), limit=20)
+        except UserError as error:
+            messages.add(str(error))
+        else:
+            assert len(rows) + bad_rows.count == 20
+    assert len(messages) > 10
+    assert all(m.isprintable() and len(m) < 500 and str(path) in m for m in messages)

@@ -24,8 +24,11 @@ ARROW_TYPES: dict[str, Any] = {
     "dictionary": pa.dictionary(pa.int32(), pa.string()),
 }
 # What Arrow's CSV reader takes for a number, once spaces and tabs around it are gone.
-_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I | re.ASCII)
-_INT = re.compile(r"[+-]?\d+|0x[0-9a-f]+", re.I | re.ASCII)
+_FLOAT = re.compile(
+    r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan(\(\w*\))?|inf|infinity)", re.I | re.ASCII
+)
+# Without leading zeros: int64 has no more digits, and Python refuses to read thousands.
+_INT = re.compile(r"([+-]?)0*(\d{1,19})|0x0*([0-9a-f]{1,16})", re.I | re.ASCII)
 # Whole numbers up to here are exact as floating-point text such as 3.0.
 _LARGEST_EXACT = 2.0**53
 _SHOWN_CHARACTERS = 60
@@ -146,13 +149,18 @@ def _convert_each(text: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Pr
 
 def _parse_int(text: str) -> int | None:
     number: float | None = None
-    if _INT.fullmatch(text):
-        number = int(text, 16 if "x" in text.lower() else 10)
+    if match := _INT.fullmatch(text):
+        # Sixteen hexadecimal digits are the bits of an int64, as Arrow reads them.
+        number = int(match[1] + match[2]) if match[2] else _signed(int(match[3], 16))
     elif _FLOAT.fullmatch(text) and abs(float(text)) <= _LARGEST_EXACT:
         number = float(text)
     if number is None or number != int(number) or not -(2**63) <= number < 2**63:
         return None
     return int(number)
+
+
+def _signed(bits: int) -> int:
+    return bits - 2**64 if bits >= 2**63 else bits
 
 
 def _parse_float(text: str) -> str | None:

@@ -8,10 +8,12 @@ Arrow; must not count bad rows or know about other files.
 
 from __future__ import annotations
 
+import csv
 import os
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,7 +106,13 @@ class CsvFile:
 
     def _take_header(self) -> tuple[str, ...]:
         """Names in the first record, which is cut off the start."""
-        names, self._start = take_record(self._start, self._format.delimiter)
+        try:
+            names, self._start = take_record(self._start, self._format.delimiter)
+        except csv.Error as error:
+            raise UserError(
+                f"{self._path}: line 1 does not name columns: {error}; "
+                "if the file has no header, list them in data.column_names"
+            ) from error
         _check_header(self._path, names, self._columns)
         return names
 
@@ -220,8 +228,19 @@ def check_names(path: str, names: tuple[str, ...], columns: tuple[ReadColumn, ..
         if column.name not in names:
             raise UserError(
                 f"{path} has no column {column.name!r}{nearest(column.name, names)}; "
-                f"its columns are {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+                f"its columns are {listed(names)}"
             )
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first twenty names for a message, each cut where it is long.
+
+    >>> listed(["a", "b" * 50])
+    'a, bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...'
+    """
+    first = list(islice(names, 21))
+    shown = [name if len(name) <= 40 else f"{name[:30]}..." for name in first[:20]]
+    return ", ".join([*shown, "..."] if len(first) > 20 else shown)
 
 
 def _open(path: str) -> Any:
@@ -248,11 +267,11 @@ def _check_header(path: str, names: tuple[str, ...], columns: tuple[ReadColumn, 
     if missing and any(_is_number(name) for name in names):
         raise UserError(
             f"{path}: line 1 should name the columns, but looks like data: "
-            f"{', '.join(names[:5])}; if the file has no header, list them in data.column_names"
+            f"{listed(names[:5])}; if the file has no header, list them in data.column_names"
         )
     check_names(path, names, columns)
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"{path}: the header names {', '.join(map(repr, twice))} more than once")
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise UserError(f"{path}: the header names {listed(map(repr, twice))} more than once")
 
 
 def _check_head(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ from trainer.csv_files import Rows, check_names, check_rows
 from trainer.errors import UserError
 
 BATCH_ROWS = 65_536
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 class ParquetFile:
@@ -32,13 +34,12 @@ class ParquetFile:
         """
         self._path = path
         self._columns = columns
-        try:
-            self._file = pq.ParquetFile(storage.open_read(path))
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{path} is not a readable Parquet file: {error}") from error
-        schema = self._file.schema_arrow
-        self.names = tuple(schema.names)
-        self.has_rows = self._file.metadata.num_rows > 0
+        self._stream = storage.open_read(path)
+        with _readable(path):
+            self._file = pq.ParquetFile(self._stream)
+            schema = self._file.schema_arrow
+            self.names = tuple(schema.names)
+            self.has_rows = self._file.metadata.num_rows > 0
         check_names(path, self.names, columns)
         for column in columns:
             if self.names.count(column.name) > 1:
@@ -48,15 +49,21 @@ class ParquetFile:
     def read(self) -> Iterator[Rows]:
         """Stretches of up to BATCH_ROWS rows within a row group, in order."""
         names = [column.name for column in self._columns]
-        with self._file:
+        num_rows = 0
+        with self._stream, self._file:
             for group in range(self._file.num_row_groups):
                 # Group by group: across groups, batches differ between Arrow versions.
                 batches = self._file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names)
-                try:
-                    for batch in batches:
-                        yield self._convert(batch)
-                except OSError as error:
-                    raise UserError(f"cannot read {self._path}: {error}") from error
+                while True:
+                    with _readable(self._path):
+                        batch = next(batches, None)
+                    if batch is None:
+                        break
+                    num_rows += batch.num_rows
+                    yield self._convert(batch)
+            stated = self._file.metadata.num_rows
+        if num_rows != stated:
+            raise UserError(f"{self._path} is damaged: it states {stated} rows and has {num_rows}")
 
     def _convert(self, batch: pa.RecordBatch) -> Rows:
         arrays, problems = {}, []
@@ -66,14 +73,29 @@ class ParquetFile:
         return check_rows(arrays, self._columns, batch.num_rows, problems)
 
 
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """A block in which what Arrow says of a damaged file is a UserError."""
+    try:
+        yield
+    # Names that are not UTF-8 and sizes that no memory has come as Python's own exceptions.
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
+        raise UserError(f"{path} is not a readable Parquet file: {error}") from error
+
+
 def cast_column(values: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Problem]]:
     """Values of any plain type as the column's type, null where missing or not convertible.
 
     "" is missing. As text, a number is as short as it can be (3.0 is "3"), a timestamp
     "YYYY-MM-DD HH:MM:SS" in UTC, a date "YYYY-MM-DD", a truth value "true" or "false".
     """
+    if isinstance(values, pa.ExtensionArray):
+        values = values.storage
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
+    if pa.types.is_decimal(values.type) and values.type.bit_width < 128:
+        # Arrow can do little with the short ones.
+        values = values.cast(pa.decimal128(values.type.precision, values.type.scale))
     problems: list[Problem] = []
     if _is_bytes(values.type):
         values, problems = decode_utf8(values.cast(pa.binary()), column)
@@ -115,9 +137,11 @@ def _is_text(found: Any) -> bool:
 def _to_text(values: pa.Array) -> pa.Array:
     types = pa.types
     if types.is_timestamp(values.type):
-        # To UTC first: cut off to seconds, towards the past also before 1970.
-        utc = values.cast(pa.timestamp(values.type.unit))
-        return pc.floor_temporal(utc, unit="second").cast(pa.timestamp("s")).cast(pa.string())
+        # In UTC, cut off to seconds, towards the past also before 1970.
+        counts = pc.fill_null(values.cast(pa.int64()), 0).to_numpy()
+        seconds = counts // _PER_SECOND[values.type.unit]
+        is_null = values.is_null().to_numpy(zero_copy_only=False)
+        return pa.array(seconds, pa.timestamp("s"), mask=is_null).cast(pa.string())
     if types.is_floating(values.type) or types.is_decimal(values.type):
         # Few values are distinct where a number serves as a category.
         encoded = values.dictionary_encode()
@@ -139,8 +163,9 @@ def _shortest(value: Any) -> str | None:
         return text.rstrip("0").rstrip(".") if "." in text else text
     if value != value:
         return None
-    is_whole = value == value // 1 and abs(value) < 10**15
-    return str(int(value)) if is_whole else str(value)
+    number = float(value)
+    is_whole = number.is_integer() and abs(number) < 10**15
+    return str(int(number)) if is_whole else str(value)
 
 
 def _to_int(values: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Problem]]:
@@ -149,10 +174,12 @@ def _to_int(values: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Proble
             return values.cast(pa.int64()), []
         except pa.ArrowInvalid:  # uint64 above 2^63
             return convert_text(values.cast(pa.string()), column, ())
+    if pa.types.is_decimal(values.type):  # a double would round its last digits
+        return convert_text(_to_text(values), column, ())
     numbers = values.cast(pa.float64(), safe=False)
-    is_whole = pc.fill_null(
-        pc.and_(pc.equal(numbers, pc.trunc(numbers)), pc.is_finite(numbers)), True
-    )
+    # Beyond the bounds of int64 a cast would give any number; -2^63 itself is a double.
+    is_within = pc.and_(pc.greater_equal(numbers, -(2.0**63)), pc.less(numbers, 2.0**63))
+    is_whole = pc.fill_null(pc.and_(pc.equal(numbers, pc.trunc(numbers)), is_within), True)
     is_nan = pc.fill_null(pc.is_nan(numbers), False)
     problems = [
         Problem(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -18,7 +19,7 @@ import pyarrow as pa
 
 from trainer import storage
 from trainer.cells import Problem, ReadColumn
-from trainer.csv_files import CsvFile, CsvFormat
+from trainer.csv_files import CsvFile, CsvFormat, listed
 from trainer.errors import UserError, nearest
 from trainer.parquet_files import ParquetFile
 
@@ -50,13 +51,13 @@ class Source:
         names = self.column_names
         if names is None:
             return
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise UserError(f"data.column_names has {', '.join(map(repr, twice))} more than once")
+        if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+            raise UserError(f"data.column_names has {listed(map(repr, twice))} more than once")
         for column in self.columns:
             if column.name not in names:
                 raise UserError(
                     f"data.column_names has no {column.name!r}{nearest(column.name, names)}; "
-                    f"it has {', '.join(names)}"
+                    f"it has {listed(names)}"
                 )
 
 
@@ -177,7 +178,7 @@ def _check_names(
         _log_ignored(tuple(name for name in names if name not in declared))
         return names
     if set(names) != set(first):
-        differing = ", ".join(sorted(set(names) ^ set(first)))
+        differing = listed(sorted(set(names) ^ set(first)))
         raise UserError(
             f"{path} has other columns than {source.files[0]}, differing in {differing}; "
             "all files of a set must have the same"
