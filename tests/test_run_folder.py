@@ -181,6 +181,28 @@ def test_the_claim_is_readable(tmp_path):
     assert not any(key.startswith("output") for key in known["settings"])
 
 
+def test_the_claim_removes_what_a_kill_left_half_written(tmp_path):
+    half = [
+        tmp_path / folder / f".{name}.{'0123456789abcdef' * 2}.tmp"
+        for folder, name in [
+            ("run", "metrics.jsonl"),
+            ("run/checkpoints/step-000000062", "variables.index"),
+            ("elsewhere/variables", "variables.index"),
+            ("run", "evaluator.jsonl"),
+        ]
+    ]
+    for path in half:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    job_dir = str(tmp_path / "run")
+    output = {"job_dir": job_dir, "model_dir": str(tmp_path / "elsewhere")}
+    config = config_of(job_dir, output=output)
+    folder = RunFolder(config)
+    folder.claim(folder.identify(config, FILES))
+    # The evaluator is another process, which may be writing it now.
+    assert [path for path in half if path.exists()] == half[-1:]
+
+
 @pytest.mark.parametrize("name", ["model_dir", "checkpoint_dir"])
 def test_a_folder_that_cannot_be_written_is_found_before_training(tmp_path, name):
     (tmp_path / "file").write_text("")

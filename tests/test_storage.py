@@ -1,12 +1,16 @@
 """trainer.storage: the same behaviour for local folders and for Cloud Storage (an emulator)."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from trainer import storage
 from trainer.errors import UserError
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(params=["local", "gs"])
@@ -168,6 +172,35 @@ def model_dir(tmp_path):
     folder = tmp_path / "finished"
     fill(str(folder), "a.txt", "saved_model.pb", "variables/variables.index")
     return str(folder)
+
+
+# Writes a file and is killed just before it takes its place.
+KILLED = """
+import os, sys
+from trainer import storage
+sys.addaudithook(lambda event, _: event == "os.rename" and os.kill(os.getpid(), 9))
+storage.write_text(sys.argv[1], "half")
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    kept = [tmp_path / name for name in ("a.txt", ".a.txt.tmp", ".hidden", "b.tmp")]
+    for path in kept:
+        path.write_text("whole")
+    for name in ("a.txt", "a.txt.b", "below/[c].txt"):
+        subprocess.run([sys.executable, "-c", KILLED, tmp_path / name], cwd=ROOT)
+    left = {path for path in tmp_path.rglob("*") if path.is_file()} - {*kept}
+    assert len(left) == 3
+
+    storage.remove_unfinished(str(tmp_path / "a.txt"))
+    assert {path for path in left if not path.exists()} == {
+        path for path in left if path.name.startswith(".a.txt.") and "txt.b" not in path.name
+    }
+    storage.remove_unfinished(str(tmp_path / "below" / "[c].txt"))
+    assert not list((tmp_path / "below").iterdir())
+    storage.remove_unfinished(str(tmp_path))
+    storage.remove_unfinished(str(tmp_path / "absent" / "file"))
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {*kept}
 
 
 def test_marker_file_is_committed_last(root, model_dir, monkeypatch):

@@ -88,11 +88,14 @@ class RunFolder:
                     )
 
     def claim(self, identity: Identity) -> None:
-        """Say whose folder this is, from the first step on.
+        """Say whose folder this is, from the first step on; what a kill left half-written goes.
 
         Raises:
             UserError: one of the folders cannot be written; better now than after training.
         """
+        # Not all of job_dir: an evaluator may be writing there.
+        for path in (*map(self.path, _FILES), self.checkpoint_dir, self.model_dir):
+            storage.remove_unfinished(path)
         for directory in (self.checkpoint_dir, self.model_dir):
             probe = storage.join(directory, ".writable")
             storage.write_text(probe, "")

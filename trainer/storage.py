@@ -28,6 +28,8 @@ from trainer.errors import Interrupted, UserError
 # A request per MiB would be latency-bound: one round trip to a bucket costs some 20 to 50 ms.
 REMOTE_CHUNK_BYTES = 8 << 20
 _LOCAL_CHUNK_BYTES = 1 << 24
+# What a file is called while it is written.
+_TEMPORARY = ".{name}.{number}.tmp"
 
 
 def is_remote(path: str) -> bool:
@@ -138,6 +140,25 @@ def remove(path: str) -> None:
             shutil.rmtree(path)
         else:
             Path(path).unlink(missing_ok=True)
+
+
+def remove_unfinished(path: str) -> None:
+    """Delete what killed processes left of writing a file, or the files in a folder and below.
+
+    Nobody may be writing there now. In a bucket nothing is ever half there.
+
+    Raises:
+        UserError: it may not be deleted.
+    """
+    if is_remote(path):
+        return
+    target = Path(path)
+    name = "*" if target.is_dir() else glob.escape(target.name)
+    folder = target if target.is_dir() else target.parent
+    pattern = _TEMPORARY.format(name=name, number="[0-9a-f]" * 32)
+    with access("delete", path):
+        for file in folder.rglob(pattern) if target.is_dir() else folder.glob(pattern):
+            file.unlink(missing_ok=True)
 
 
 def fingerprint(path: str) -> str:
@@ -255,7 +276,7 @@ def _replacing(path: str) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Several hosts may share the folder, so a process id would not be unique.
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    temporary = target.with_name(_TEMPORARY.format(name=target.name, number=uuid.uuid4().hex))
     try:
         yield temporary
         with open(temporary, "rb+") as stream:
