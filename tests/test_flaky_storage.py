@@ -354,3 +354,88 @@ def test_a_run_among_faults_leaves_what_it_leaves_without(use, expected, tmp_pat
     assert left == expected("csv", use)
     assert sum(counts[fault] for fault in FAULTS) >= 15
     assert all(sum(counts[fault] for fault in kind) for kind in (STATUSES, CUTS))
+
+
+@pytest.mark.faults(
+    "Cloud Storage fails a third of all requests, in eight ways",
+    "exit 0, weights and metrics bit-identical, nothing half-visible",
+)
+@pytest.mark.parametrize(("suffix", "seed"), [("csv", 2), ("parquet", 3)])
+def test_a_run_among_many_faults(use, expected, tmp_path, suffix, seed):
+    left, counts = run_among_faults(
+        use, tmp_path, suffix, rate=0.33, seed=seed, late_seconds=3.0, delay_seconds=0.5
+    )
+
+    assert left == expected(suffix, use)
+    assert min(counts[fault] for fault in FAULTS) >= 3
+
+
+def wait_for_checkpoint(flaky, process, count=1):
+    while sum(change.name.endswith("/manifest.json") for change in flaky.journal) < count:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.mark.faults(
+    "Cloud Storage is away for 30 s while training", "the run goes on, bit-identical"
+)
+def test_an_outage_of_half_a_minute_is_waited_for(use, expected, tmp_path):
+    with use(FlakyStorage()) as flaky:
+        put_table(flaky)
+        process = start(flaky, tmp_path, pause=1.0)
+        wait_for_checkpoint(flaky, process)
+        flaky.is_away = True
+        time.sleep(30)
+        assert process.poll() is None
+        assert flaky.counts["503"] + flaky.counts["cut before"] >= 3
+        flaky.is_away = False
+        code, log = end(process)
+        assert code == 0, log
+        assert outcome(flaky) == expected("csv", use)
+
+
+@pytest.mark.faults(
+    "Cloud Storage is away for longer than it is waited for",
+    "one line, exit 75; the next start resumes, bit-identical",
+)
+def test_an_outage_that_lasts_interrupts_the_run(use, expected, tmp_path):
+    with use(FlakyStorage()) as flaky:
+        put_table(flaky)
+        process = start(flaky, tmp_path, retry_seconds=6.0)
+        wait_for_checkpoint(flaky, process)
+        flaky.is_away = True
+        code, log = end(process)
+        assert code == 75, log
+        assert "Traceback" not in log
+        (line,) = [line for line in log.splitlines() if "interrupted: " in line]
+        assert "gs://bucket/run/" in line
+        assert "no answer for 6 s" in line
+        assert "start again to go on" in line
+        kept = [name for name in flaky.names() if name.endswith("/manifest.json")]
+        assert kept
+        assert broken_promises(flaky.journal) == []
+
+        flaky.is_away = False
+        code, log = end(start(flaky, tmp_path))
+        assert code == 0, log
+        assert outcome(flaky) == expected("csv", use)
+
+
+@pytest.mark.faults(
+    "kill -9 at five moments while Cloud Storage fails every fifth request",
+    "each start goes on; bit-identical, nothing half-visible",
+)
+def test_kills_among_faults(use, expected, tmp_path):
+    with use(FlakyStorage(rate=0.2, seed=6, late_seconds=0.5)) as flaky:
+        put_table(flaky)
+        rng = np.random.default_rng(4)
+        for _ in range(5):
+            process = start(flaky, tmp_path)
+            changes = len(flaky.journal) + rng.integers(6, 30)
+            while len(flaky.journal) < changes and process.poll() is None:
+                time.sleep(0.005)
+            process.kill()
+            process.communicate()
+        code, log = end(start(flaky, tmp_path))
+        assert code == 0, log
+        assert outcome(flaky) == expected("csv", use)
