@@ -1,5 +1,7 @@
 """Job files for the tests of the checks, with parts replaced."""
 
+import textwrap
+
 from trainer.jobs.check import check_job
 from trainer.jobs.job_file import read_job_file
 
@@ -45,15 +47,7 @@ studySpec:
   - parameterId: batch_size
     discreteValueSpec: {values: [128, 256, 512]}
 trialJobSpec:
-  workerPoolSpecs:
-  - machineSpec: {machineType: n2-standard-8}
-    replicaCount: 1
-    containerSpec:
-      imageUri: ${IMAGE}:cpu
-      args: []
-  baseOutputDirectory: {outputUriPrefix: "gs://${BUCKET}/runs/${JOB}"}
-  scheduling: {timeout: 3600s}
-"""
+""" + textwrap.indent(CPU, "  ")
 
 
 def read(folder, text, *replacements, names=NAMES):

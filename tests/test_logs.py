@@ -54,6 +54,23 @@ def test_local_lines_are_text_with_the_level_from_warning_on(capsys):
     ]
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_secrets_and_control_characters_are_in_no_line(as_json, capsys):
+    set_up_logging(as_json=as_json)
+    logger.info("reading %s", "https://host/a?X-Goog-Signature=abc123")
+    warnings.warn("HF_TOKEN=abc123", stacklevel=1)
+    try:
+        raise ValueError("https://me:abc123@host\x1b[2J")
+    except ValueError:
+        logger.exception("failed")
+    say_last(logging.ERROR, "error: Authorization: Bearer abc123")
+    out, err = capsys.readouterr()
+    messages = [json.loads(line)["message"] for line in out.splitlines()] if as_json else [out, err]
+    said = "\n".join(messages)
+    assert "abc123" not in said and "\x1b" not in said and "abc123" not in out
+    assert said.count("***") == 4 and "\\x1b[2J" in said
+
+
 def test_other_libraries_are_heard_from_warning_on(capsys):
     set_up_logging(as_json=False)
     for name in ("tensorflow", "absl", "urllib3"):

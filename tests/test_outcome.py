@@ -34,6 +34,13 @@ def test_expected_end_is_one_line(error, code, line, capsys):
     assert capsys.readouterr() == ("", line)
 
 
+@pytest.mark.parametrize("error", [UserError, ZeroDivisionError])
+def test_secret_is_in_no_last_line(error, capsys):
+    assert exit_code_of(raises(error("cannot read https://host/a?token=abc123"))) in (1, 2)
+    err = capsys.readouterr().err
+    assert "?token=***" in err and "abc123" not in err
+
+
 def test_unexpected_end_keeps_its_traceback(capsys):
     assert exit_code_of(raises(ZeroDivisionError("x"))) == 1
     *trace, cause, last = capsys.readouterr().err.splitlines()

@@ -26,6 +26,21 @@ _WRAPPERS = ("jobSpec", "job_spec", "customJobSpec")
 _LONGEST_TIMEOUT_SECONDS = 7 * 86400
 _DEPRECATED_STRATEGIES = {"ON_DEMAND": "STANDARD", "LOW_COST": "SPOT"}
 _TENSORBOARD = re.compile(r"projects/[^/]+/locations/([^/]+)/tensorboards/\d+")
+# Field -> what its value looks like, as a pattern and in words.
+_SHAPES = {
+    "serviceAccount": (
+        r"[^@\s]+@[^@\s]+\.[^@\s]+",
+        "the account's e-mail address, NAME@PROJECT.iam.gserviceaccount.com",
+    ),
+    "network": (
+        r"projects/\d+/global/networks/[^/]+",
+        "projects/PROJECT_NUMBER/global/networks/NAME",
+    ),
+    "persistentResourceId": (
+        r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?",
+        "the resource's ID (lower-case letters, digits, dashes), not its name",
+    ),
+}
 _REGION = re.compile(r"[a-z]+-[a-z]+\d+")
 # A bucket's name; in ours there are no dots, which only verified domains may have.
 _GS_FOLDER = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/.*)?")
@@ -191,52 +206,34 @@ def _check_restart(job: JobFile, path: Path, scheduling: Mapping[str, Any]) -> I
 
 def _check_identities(job: JobFile, region: str) -> Iterator[Finding]:
     spec, at = job.job_spec, job.spec_path
-    account = spec.get("serviceAccount")
-    if account is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", account):
-        yield error(
-            job,
-            (*at, "serviceAccount"),
-            "must be the account's e-mail address, "
-            f"NAME@PROJECT.iam.gserviceaccount.com; received {account!r}",
-        )
+    for key, (pattern, meaning) in _SHAPES.items():
+        value = spec.get(key)
+        if value is not None and not re.fullmatch(pattern, value):
+            yield error(job, (*at, key), f"must be {meaning}; received {value!r}")
     tensorboard = spec.get("tensorboard")
-    if tensorboard is not None:
-        if account is None:
-            yield error(
-                job,
-                (*at, "tensorboard"),
-                "needs a serviceAccount, which writes the logs; add "
-                "serviceAccount: NAME@PROJECT.iam.gserviceaccount.com",
-            )
-        match = _TENSORBOARD.fullmatch(tensorboard)
-        if match is None:
-            yield error(
-                job,
-                (*at, "tensorboard"),
-                "must be projects/PROJECT/locations/REGION/tensorboards"
-                f"/NUMBER, not a display name; received {tensorboard!r}. See gcloud ai "
-                "tensorboards list",
-            )
-        elif region and match[1] != region:
-            yield error(
-                job,
-                (*at, "tensorboard"),
-                f"is in {match[1]}, the job runs in {region}; they must be in one region",
-            )
-    network = spec.get("network")
-    if network is not None and not re.fullmatch(r"projects/\d+/global/networks/[^/]+", network):
+    if tensorboard is None:
+        return
+    if spec.get("serviceAccount") is None:
         yield error(
             job,
-            (*at, "network"),
-            f"must be projects/PROJECT_NUMBER/global/networks/NAME; received {network!r}",
+            (*at, "tensorboard"),
+            "needs a serviceAccount, which writes the logs; add "
+            "serviceAccount: NAME@PROJECT.iam.gserviceaccount.com",
         )
-    resource = spec.get("persistentResourceId")
-    if resource is not None and not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", resource):
+    match = _TENSORBOARD.fullmatch(tensorboard)
+    if match is None:
         yield error(
             job,
-            (*at, "persistentResourceId"),
-            "must be the resource's ID (lower-case letters, "
-            f"digits, dashes), not its name; received {resource!r}",
+            (*at, "tensorboard"),
+            "must be projects/PROJECT/locations/REGION/tensorboards"
+            f"/NUMBER, not a display name; received {tensorboard!r}. See gcloud ai "
+            "tensorboards list",
+        )
+    elif region and match[1] != region:
+        yield error(
+            job,
+            (*at, "tensorboard"),
+            f"is in {match[1]}, the job runs in {region}; they must be in one region",
         )
 
 
