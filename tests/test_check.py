@@ -103,4 +103,5 @@ def test_command_on_a_good_job_exits_0_in_time_from_another_folder(tmp_path):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith("ok: 1 job file, 0 errors")
-    assert time.perf_counter() - started < 5
+    # 2 s on an idle machine of 2 cores; waiting for Cloud Storage would take longer than this.
+    assert time.perf_counter() - started < 15

@@ -40,6 +40,23 @@ def test_deep_nesting_is_refused(text):
         load_job_yaml(text, "f")
 
 
+@pytest.mark.parametrize(
+    "value", ["!!int ''", "!!timestamp x", "!!set [1]", "!!float abc", "!!map 3"]
+)
+def test_tag_that_does_not_fit_its_value_is_refused(value):
+    with pytest.raises(
+        UserError, match=r"f:2: tag:yaml.org,2002:\w+ does not fit its value; leave"
+    ):
+        load_job_yaml(f"a: 1\nb: {value}", "f")
+
+
+def test_tag_that_fits_its_value_says_nothing_new():
+    text = "{a: !!int 5, b: !!str 5, c: !!seq [1], d: !!map {x: 1}, e: !!bool yes, f: !!null ''}"
+
+    expected = {"a": 5, "b": "5", "c": [1], "d": {"x": 1}, "e": True, "f": None}
+    assert load_job_yaml(text, "f") == expected
+
+
 def test_every_line_is_that_of_the_text():
     text = "\n".join(f"k{i}:\n- a: {i}" for i in range(50))
 

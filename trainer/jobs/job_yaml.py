@@ -60,7 +60,7 @@ def load_job_yaml(text: str, path: str) -> dict[str, Any]:
     try:
         root = yaml.compose(text, _Loader)
         if root is not None:
-            _refuse_expansion(root, (), itertools.count(1))
+            _check_node(root, (), itertools.count(1), _Loader(""))
         values = yaml.load(text, _Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -99,18 +99,32 @@ def _note_lines(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
             _note_lines(item, (*path, index), lines)
 
 
-def _refuse_expansion(
-    node: yaml.Node, parents: tuple[yaml.Node, ...], counter: Iterator[int]
+def _check_node(
+    node: yaml.Node, parents: tuple[yaml.Node, ...], counter: Iterator[int], loader: _Loader
 ) -> None:
-    """ConstructorError where aliases never end, or only after too many nodes."""
+    """ConstructorError where aliases never end or only after too many nodes, or a tag does not fit.
+
+    On a tag that says what its value is not, such as !!int of a word, PyYAML itself stumbles.
+    """
     problem = None
     if any(node is parent for parent in parents):
         problem = "an anchor contains itself"
     elif next(counter) > _MOST_NODES:
         problem = f"with its aliases written out it has more than {_MOST_NODES} entries"
+    elif not _fits_its_tag(node, loader):
+        problem = f"{node.tag} does not fit its value; leave the tag out"
     if problem:
         raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
     if isinstance(node, yaml.CollectionNode):
         for item in node.value:
             for part in item if isinstance(item, tuple) else (item,):
-                _refuse_expansion(part, (*parents, node), counter)
+                _check_node(part, (*parents, node), counter, loader)
+
+
+def _fits_its_tag(node: yaml.Node, loader: _Loader) -> bool:
+    """Whether the tag is what the value has without one; those that PyYAML does not know pass."""
+    if node.tag not in loader.yaml_constructors:
+        return True
+    plain = loader.resolve(type(node), node.value, (True, False))
+    is_text = isinstance(node, yaml.ScalarNode) and node.tag == loader.DEFAULT_SCALAR_TAG
+    return is_text or node.tag == plain
