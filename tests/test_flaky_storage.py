@@ -4,21 +4,20 @@ Whole runs are processes against tests/flaky_storage.py; the same run against th
 without faults says what must come out.
 """
 
-import json
 import subprocess
 import sys
 import threading
 import time
 
 import numpy as np
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow
 import pytest
 
 pytest.importorskip("gcp_storage_emulator")
 
 from flaky_storage import CUTS, FAULTS, STATUSES, Change, FlakyStorage, broken_promises
 from runs import environment
+from table_runs import config_text, outcome, table_files
 
 from trainer import cloud_files, storage
 from trainer.errors import Interrupted, UserError
@@ -235,20 +234,6 @@ def test_who_was_away_finds_out_before_it_writes(use):
 
 # ---- whole runs
 
-TABLE_YAML = """
-data:
-  train: gs://bucket/data/train-*.{suffix}
-  validation: gs://bucket/data/validation.{suffix}
-  test: gs://bucket/data/test.{suffix}
-label: {{column: bought, task: binary, positive: "yes"}}
-columns:
-  age: numeric
-  city: {{kind: categorical, min_frequency: 1}}
-crosses: [{{columns: [city, age], towers: [wide]}}]
-training: {{epochs: 4, batch_size: 16, eval_steps: 10, checkpoint_steps: 10, resume: auto}}
-model: {{hidden_units: [8], dropout: 0.1}}
-evaluation: {{baseline: constant}}
-"""
 # Settings of trainer.cloud_files and what is made of them, for runs that shall not wait for long.
 QUICK = (
     "import sys; from trainer import cloud_files as c; c.RETRY_SECONDS = {retry_seconds}; "
@@ -257,29 +242,19 @@ QUICK = (
 )
 
 
-def put_table(flaky, suffix="csv", seed=7):
-    """The data of TABLE_YAML and its config as objects of the bucket."""
-    rng = np.random.default_rng(seed)
+def put_table(flaky, suffix="csv"):
+    """The table and its config as objects of the bucket."""
     was, flaky.rate = flaky.rate, 0.0
-    for part, num_rows in (("train-0", 100), ("train-1", 100), ("validation", 60), ("test", 60)):
-        city = np.array(["Berlin", "Paris", "Rome"])[rng.integers(3, size=num_rows)]
-        age = rng.integers(18, 80, num_rows)
-        bought = np.where((city == "Berlin") ^ (rng.random(num_rows) < 0.1), "yes", "no")
-        table = pyarrow.table({"age": age, "city": city, "bought": bought})
-        sink = pyarrow.BufferOutputStream()
-        if suffix == "csv":
-            pyarrow.csv.write_csv(table, sink)
-        else:
-            pyarrow.parquet.write_table(table, sink)
-        storage.write_bytes(f"gs://bucket/data/{part}.{suffix}", sink.getvalue().to_pybytes())
-    storage.write_text("gs://bucket/table.yaml", TABLE_YAML.format(suffix=suffix))
+    for name, content in table_files(suffix).items():
+        storage.write_bytes(f"gs://bucket/data/{name}", content)
+    storage.write_text("gs://bucket/table.yaml", config_text("gs://bucket/data", suffix))
     flaky.rate = was
 
 
-def start(flaky, tmp_path, *flags, retry_seconds=120.0, pause=0.2, job_dir="gs://bucket/run"):
+def start(flaky, tmp_path, *flags, retry_seconds=120.0, pause=0.2):
     """A run in the bucket, as a job of Vertex AI, which knows its own lock."""
     settings = QUICK.format(retry_seconds=retry_seconds, pause=pause)
-    arguments = ["--config=gs://bucket/table.yaml", f"--job_dir={job_dir}", *flags]
+    arguments = ["--config=gs://bucket/table.yaml", "--job_dir=gs://bucket/run", *flags]
     variables = {"STORAGE_EMULATOR_HOST": flaky.endpoint, "CLOUD_ML_JOB_ID": "7"}
     return subprocess.Popen(
         [sys.executable, "-c", settings, *arguments],
@@ -296,30 +271,12 @@ def end(process, seconds=300):
     return process.returncode, output + errors
 
 
-def weights(flaky):
-    """The bytes of the variables of the newest checkpoint, by file, and their checksums."""
-    seals = [name for name in flaky.names() if name.endswith("/manifest.json")]
-    manifest = json.loads(flaky.read(max(seals)))
-    return {name: entry for name, entry in manifest.items() if name != "state.json"}
-
-
-def served_variables(flaky):
-    prefix = "run/model/variables/"
-    return {n: flaky.read(n) for n in flaky.names() if n.startswith(prefix)}
-
-
-def metrics(flaky):
-    lines = flaky.read("run/metrics.jsonl").decode().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
-
-
-def outcome(flaky):
-    """What a run leaves, without its clocks."""
-    assert "run/COMPLETE" in flaky.names()
-    assert "run/LOCK" not in flaky.names()
+def left_in(flaky):
+    """What the run has learned, after a look at how it came there."""
     assert broken_promises(flaky.journal) == []
-    report = json.loads(flaky.read("run/report.json"))
-    return weights(flaky), served_variables(flaky), metrics(flaky), report["metrics"]
+    assert "run/LOCK" not in flaky.names()
+    names = [name for name in flaky.names() if name.startswith("run/")]
+    return outcome({name.removeprefix("run/"): flaky.read(name) for name in names})
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +290,7 @@ def expected(tmp_path_factory):
                 put_table(flaky, suffix)
                 code, log = end(start(flaky, tmp_path_factory.mktemp("plain")))
                 assert code == 0, log
-                known[suffix] = outcome(flaky)
+                known[suffix] = left_in(flaky)
         return known[suffix]
 
     return outcome_of
@@ -345,7 +302,7 @@ def run_among_faults(use, tmp_path, suffix, **settings):
         code, log = end(start(flaky, tmp_path))
         assert code == 0, log
         assert "Traceback" not in log
-        return outcome(flaky), flaky.counts
+        return left_in(flaky), flaky.counts
 
 
 def test_a_run_among_faults_leaves_what_it_leaves_without(use, expected, tmp_path):
@@ -391,7 +348,7 @@ def test_an_outage_of_half_a_minute_is_waited_for(use, expected, tmp_path):
         flaky.is_away = False
         code, log = end(process)
         assert code == 0, log
-        assert outcome(flaky) == expected("csv", use)
+        assert left_in(flaky) == expected("csv", use)
 
 
 @pytest.mark.faults(
@@ -418,7 +375,7 @@ def test_an_outage_that_lasts_interrupts_the_run(use, expected, tmp_path):
         flaky.is_away = False
         code, log = end(start(flaky, tmp_path))
         assert code == 0, log
-        assert outcome(flaky) == expected("csv", use)
+        assert left_in(flaky) == expected("csv", use)
 
 
 @pytest.mark.faults(
@@ -438,4 +395,4 @@ def test_kills_among_faults(use, expected, tmp_path):
             process.communicate()
         code, log = end(start(flaky, tmp_path))
         assert code == 0, log
-        assert outcome(flaky) == expected("csv", use)
+        assert left_in(flaky) == expected("csv", use)

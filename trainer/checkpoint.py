@@ -69,7 +69,7 @@ class CheckpointFolder:
         if self._before_save is not None:
             self._before_save()
         with self._scratch_folder("save") as folder:
-            variables.write(str(folder / "variables"))
+            _write(variables, str(folder / "variables"))
             (folder / "state.json").write_text(json.dumps(state, sort_keys=True))
             manifest = {file.name: [file.stat().st_size, _crc32(file)] for file in folder.iterdir()}
             (folder / MANIFEST).write_text(json.dumps(manifest, sort_keys=True))
@@ -158,8 +158,8 @@ class CheckpointFolder:
                     shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
                 yield Path(folder)
-        except (OSError, tf.errors.ResourceExhaustedError, tf.errors.UnknownError) as error:
-            reason = getattr(error, "strerror", None) or getattr(error, "message", str(error))
+        except OSError as error:
+            reason = error.strerror or str(error)
             raise UserError(
                 f"cannot {purpose} a checkpoint by way of {parent}: {reason}; make room there, or "
                 "name another data.scratch_dir"
@@ -167,6 +167,15 @@ class CheckpointFolder:
 
     def _path(self, step: int) -> str:
         return storage.join(self.directory, f"step-{step:09d}")
+
+
+def _write(variables: tf.train.Checkpoint, prefix: str) -> None:
+    """Write the variables; what the system has against it is an OSError, as Python's own is."""
+    try:
+        variables.write(prefix)
+    except tf.errors.OpError as error:
+        # "{{function_node ...}} PATH; No space left on device [Op:SaveV2]"
+        raise OSError(error.message.rpartition("; ")[2].partition(" [Op:")[0]) from error
 
 
 def _problem(folder: Path) -> str:
