@@ -238,3 +238,12 @@ def test_a_timeout_that_is_no_duration_is_refused(tmp_path, timeout):
     path.write_text(f"scheduling:\n  timeout: {timeout}\n")
     with pytest.raises(UserError, match=r"job.yaml:2 scheduling.timeout must be seconds .* 7200s"):
         read_scheduling(read_job_file(str(path), {}))
+
+
+@pytest.mark.parametrize("section", ["7200s", "1.5", "[{timeout: 1s}]"])
+def test_scheduling_that_is_no_mapping_is_refused(tmp_path, section):
+    path = tmp_path / "job.yaml"
+    path.write_text(f"scheduling: {section}\n")
+
+    with pytest.raises(UserError, match=r"job.yaml:1 scheduling must be a mapping, e.g. \{timeout"):
+        read_scheduling(read_job_file(str(path), {}))

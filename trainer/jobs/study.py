@@ -290,7 +290,7 @@ def _count(values: Mapping[str, Any], name: str) -> int:
 def _choice(spec: Mapping[str, Any], name: str, choices: Mapping[str, Any], where: str) -> Any:
     """What `choices` has for the enum's name; the first where it is absent."""
     text = spec.get(name, next(iter(choices)))
-    if text not in choices:
+    if not isinstance(text, str) or text not in choices:
         raise UserError(
             f"{where}.{name} must be one of {', '.join(choices)}; received {text!r}"
             f"{nearest(str(text), choices)}"

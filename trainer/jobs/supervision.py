@@ -95,9 +95,12 @@ def read_scheduling(job: JobFile) -> Scheduling:
     """The scheduling of a job file.
 
     Raises:
-        UserError: the timeout is not written as seconds, e.g. 7200s.
+        UserError: it is no mapping, or the timeout is not written as seconds, e.g. 7200s.
     """
     section = job.job_spec.get("scheduling") or {}
+    if not isinstance(section, dict):
+        where = job.where((*job.spec_path, "scheduling"))
+        raise UserError(f"{where} must be a mapping, e.g. {{timeout: 7200s}}; got {section!r}")
     timeout = section.get("timeout")
     if timeout is not None and not re.fullmatch(r"[0-9]+(\.[0-9]+)?s", str(timeout)):
         where = job.where((*job.spec_path, "scheduling", "timeout"))
