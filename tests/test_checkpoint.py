@@ -102,6 +102,16 @@ def flip_last_bit(data):
         ("manifest.json", lambda data: data[: len(data) // 2], "manifest.json is not JSON"),
         ("manifest.json", lambda _: b"", "manifest.json is not JSON"),
         ("manifest.json", lambda _: b"\xff\xfe", "manifest.json is not JSON"),
+        ("manifest.json", lambda _: b"[" * 100_000, "manifest.json is not JSON"),
+        ("manifest.json", lambda _: b"[1]", "manifest.json does not list names, sizes and checks"),
+        ("manifest.json", lambda _: b'{"a": 1}', "manifest.json does not list names, sizes and"),
+        ("manifest.json", lambda _: b"{}", "manifest.json does not list state.json"),
+        ("manifest.json", lambda _: b'{"state.json": [0, 0]}', "does not list variables.index"),
+        (
+            "manifest.json",
+            lambda data: b'{"a\\u0000": [0, 0], "%b": [0, 0],' % (b"b" * 300) + data[1:],
+            "is missing",
+        ),
     ],
 )
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(

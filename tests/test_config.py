@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -114,7 +116,10 @@ def test_defaults_are_valid_values():
             {"model": {"hidden_units": []}},
             "model.hidden_units is empty; use model.towers: wide for no deep part",
         ),
-        ({"model": {"hidden_units": [8, 0]}}, "model.hidden_units must be 1 or more; got (8, 0)"),
+        (
+            {"model": {"hidden_units": [8, 0]}},
+            "model.hidden_units must be within 1 and 65536; received [8, 0]",
+        ),
         (
             {"optimizer": {"wide_optimizer": "sgd", "wide_l2_shrinkage": 0.1}},
             "optimizer.wide_l2_shrinkage has an effect with wide_optimizer ftrl only",
@@ -167,3 +172,29 @@ def test_replayed_predictions_may_differ_more_in_bfloat16():
         )
     ]
     assert tolerances == [1e-5, 0.03, 1e-3]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": {"train": ["a\0b.csv"]}}, r"data.train must be text .*; received 'a\\x00b.csv'$"),
+        ({"output": {"job_dir": "\udcff"}}, r"output.job_dir must be text .*; received '\\udcff'$"),
+        ({"columns": {"\ud800": "numeric"}}, r"columns must be text of valid Unicode without NUL;"),
+        ({"data": {"delimiter": "\0"}}, "data.delimiter must be one ASCII character"),
+        ({"data": {"null_values": ["x" * 10**6, "\0"]}}, "data.null_values must be text"),
+        ({"model": {"hidden_units": [10**9]}}, "model.hidden_units must be within 1 and 65536;"),
+        ({"model": {"hidden_units": [1] * 65}}, "model.hidden_units: .*at most 64 items"),
+        ({"model": {"embedding_dim": 10**9}}, "model.embedding_dim must be at most 4096"),
+        ({"training": {"batch_size": 10**400}}, "training.batch_size must be at most 10{18} or"),
+        ({"training": {"epochs": 1e308}}, "training.epochs must be at most 1000000000.0;"),
+        ({"training": {"logical_cpus": 10**9}}, "training.logical_cpus must be at most 1024;"),
+        ({"crosses": [{"columns": ["a", "c"], "bins": 10**18}]}, "crosses.0.bins must be at most"),
+        (
+            {"columns": {"c": {"kind": "categorical", "hash_buckets": 10**15}}},
+            "columns.c.hash_buckets must be at most 1073741824; received 10{15}",
+        ),
+    ],
+)
+def test_what_no_machine_and_no_file_has_is_refused(values, message):
+    assert re.search(message, _message(values))
+    assert len(_message(values)) < 250

@@ -223,3 +223,20 @@ def test_discard_removes_the_marker_first_and_the_identity_last(job_dir, monkeyp
     assert removed[0] == storage.join(job_dir, "COMPLETE")
     assert removed[-1] == storage.join(job_dir, "run.json")
     assert storage.join(job_dir, "checkpoints") in removed
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"settings": {}}', '{"settings": 1, "files": {}}', "[" * 100_000],
+)
+def test_damaged_claim_or_report_is_one_line(tmp_path, text):
+    folder = RunFolder(config_of(str(tmp_path)))
+    identity = folder.identify(config_of(str(tmp_path)), {})
+    (tmp_path / "run.json").write_text(text)
+    (tmp_path / "report.json").write_text(text)
+    advice = "put back the one that the run wrote, or discard the run with --resume=restart"
+    with pytest.raises(UserError, match=rf"run.json is damaged \(.*\); {advice}"):
+        folder.check(identity)
+    if not text.startswith('{"'):
+        with pytest.raises(UserError, match=rf"report.json is damaged \(.*\); {advice}"):
+            folder.read_report()

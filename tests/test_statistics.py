@@ -255,6 +255,30 @@ def test_malformed_json_is_refused(spoil):
         TableStatistics.from_json(json.dumps(values))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"num_rows": 10', '"num_rows": Infinity', "num_rows: .*integer"),
+        ('"num_rows": 10', '"num_rows": -1', "num_rows: .*greater than or equal to 0"),
+        ('"num_rows": 10', '"num_rows": 10.5', "num_rows: .*integer"),
+        ('"num_rows": 10', f'"num_rows": {"[" * 10_000}', "recursion"),
+        ('"sd": ', '"sd": -', "label.sd: .*greater than or equal to 0"),
+        ('"mean": ', '"mean": NaN, "x": ', "label.mean: .*finite"),
+        ('"mean": ', '"mean": null, "x": ', "label.mean: .*valid number"),
+        ('"quantiles": [', '"quantiles": ["1", ', "label.quantiles.0: .*valid number"),
+        ("{", "[{", "JSON"),
+    ],
+)
+def test_damaged_json_is_one_line_that_says_where(old, new, message):
+    text = collect(make_table(10)).finalize().to_json()
+    assert old in text
+    with pytest.raises(
+        UserError, match=rf"not a statistics.json of this trainer \(.*{message}"
+    ) as e:
+        TableStatistics.from_json(text.replace(old, new, 1))
+    assert len(str(e.value)) < 400
+
+
 def test_text_that_is_no_json_is_refused():
     with pytest.raises(UserError, match=r"not a statistics\.json of this trainer"):
         TableStatistics.from_json("[1, 2")

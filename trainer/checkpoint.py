@@ -182,11 +182,18 @@ def _problem(folder: Path) -> str:
     """What is wrong with a fetched checkpoint; '' if nothing is."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"{MANIFEST} is not JSON"
-    for name, (size, checksum) in manifest.items():
+    try:
+        entries = [(name, size, checksum) for name, (size, checksum) in manifest.items()]
+    except (AttributeError, TypeError, ValueError):
+        return f"{MANIFEST} does not list names, sizes and checksums"
+    for name in ("state.json", "variables.index"):
+        if name not in manifest:
+            return f"{MANIFEST} does not list {name}"
+    for name, size, checksum in entries:
         file = folder / name
-        if not file.exists():
+        if not os.path.isfile(file):  # Path.exists raises for names that no file can have
             return f"{name} is missing"
         if file.stat().st_size != size:
             return f"{name} has {file.stat().st_size} bytes instead of {size}"

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trainer.config_errors import describe_findings
-from trainer.errors import UserError
-from trainer.fields import Auto, Float, Int, IntList, TextList
+from trainer.errors import UserError, quoted
+from trainer.fields import Auto, Float, Int, IntList, TextList, unusable_texts
 from trainer.schema import Schema
 
 Positive = Annotated[Int, Field(ge=1)]
@@ -20,6 +20,8 @@ NotNegative = Annotated[Int, Field(ge=0)]
 Rate = Annotated[Float, Field(gt=0)]
 Penalty = Annotated[Float, Field(ge=0)]
 Fraction = Annotated[Float, Field(ge=0, lt=1)]
+# A layer of more is a mistake in the unit: two of them have 4 billion weights.
+MOST_UNITS = 65_536
 OptimizerName = Literal["ftrl", "adam", "adamw", "adagrad", "sgd"]
 Activation = Literal[
     "relu", "leaky_relu", "elu", "gelu", "selu", "silu", "softplus", "tanh", "sigmoid"
@@ -117,7 +119,7 @@ class DataConfig(_Section):
                     f"data.{part}_fraction {fraction:g} of {self.split_modulus} buckets is none; "
                     "raise data.split_modulus"
                 )
-        if not self.delimiter.isascii() or self.delimiter in '"\r\n':
+        if not self.delimiter.isascii() or self.delimiter in '"\r\n\0':
             raise ValueError(
                 "data.delimiter must be one ASCII character, no quote and no line break; received "
                 f"{self.delimiter!r}"
@@ -131,13 +133,15 @@ class ModelConfig(_Section):
     """The wide and the deep part."""
 
     towers: Literal["wide", "deep", "both"] = Field("both", description="Parts of the model.")
-    hidden_units: IntList = Field((64, 32), description="Widths of the deep layers, e.g. 128,64.")
+    hidden_units: Annotated[IntList, Field(max_length=64)] = Field(
+        (64, 32), description="Widths of the deep layers, e.g. 128,64; up to 64 of up to 65,536."
+    )
     activation: Activation = Field("relu", description="Of the deep layers.")
     dropout: Fraction = Field(0.0, description="Probability to DROP a unit of a hidden layer.")
     input_dropout: Fraction = Field(
         0.0, description="Probability to drop an input of the deep part."
     )
-    embedding_dim: Auto | Positive = Field(
+    embedding_dim: Auto | Annotated[Int, Field(ge=1, le=4096)] = Field(
         "auto",
         description="Width of the embeddings whose column does not state one; auto: the fourth "
         "root of the number of ids.",
@@ -198,7 +202,7 @@ class TrainingConfig(_Section):
         "auto",
         description="Rows per step over all devices; auto: 256 below 20,000 rows, else 1024.",
     )
-    epochs: Annotated[Float, Field(gt=0)] | None = Field(
+    epochs: Annotated[Float, Field(gt=0, le=1e9)] | None = Field(
         None, description="Budget in passes over the training rows. 40 if no budget is given."
     )
     steps: Positive | None = Field(None, description="Budget in steps.")
@@ -243,7 +247,7 @@ class TrainingConfig(_Section):
         description="Wait for processes of the cluster that do not answer; auto: 30, on Vertex AI "
         "900.",
     )
-    logical_cpus: NotNegative = Field(
+    logical_cpus: Annotated[Int, Field(ge=0, le=1024)] = Field(
         0, description="Devices to split the CPU into, to try mirrored without GPUs; 0: off."
     )
     checkpoint_steps: NotNegative = Field(
@@ -336,6 +340,15 @@ class Config(Schema):
         return 0.03 if self.training.precision == "bfloat16" else 1e-5
 
     @model_validator(mode="after")
+    def _check_texts(self) -> Config:
+        """No file, column or folder can have such a name, and config.yaml could not be written."""
+        for key, text in unusable_texts(self.model_dump()):
+            raise ValueError(
+                f"{key} must be text of valid Unicode without NUL; received {quoted(text)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_sections(self) -> Config:
         binary_loss = self.model.loss == "log_loss"
         if self.model.loss != "auto" and binary_loss != (self.label.task == "binary"):
@@ -344,8 +357,11 @@ class Config(Schema):
             )
         if self.model.towers != "wide" and not self.model.hidden_units:
             raise ValueError("model.hidden_units is empty; use model.towers: wide for no deep part")
-        if any(width < 1 for width in self.model.hidden_units):
-            raise ValueError(f"model.hidden_units must be 1 or more; got {self.model.hidden_units}")
+        if any(not 1 <= width <= MOST_UNITS for width in self.model.hidden_units):
+            raise ValueError(
+                f"model.hidden_units must be within 1 and {MOST_UNITS}; received "
+                f"{list(self.model.hidden_units)}"
+            )
         if self.optimizer.wide_optimizer != "ftrl" and self.optimizer.wide_l2_shrinkage:
             raise ValueError(
                 "optimizer.wide_l2_shrinkage has an effect with wide_optimizer ftrl only"

@@ -8,6 +8,7 @@ numbers.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -98,6 +99,25 @@ def _text(item: Any) -> Any:
     if isinstance(item, float):
         return str(int(item)) if item.is_integer() else str(item)
     return str(item) if isinstance(item, int) else item
+
+
+def unusable_texts(value: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Texts within nested values that hold a NUL or no valid Unicode, each with its dotted key.
+
+    >>> list(unusable_texts({"a": {"b": ("x", "\\0")}, "c\\udcff": 1}))
+    [('a.b', '\\x00'), ('', 'c\\udcff')]
+    """
+    if isinstance(value, str):
+        # Bytes of a command line that are not UTF-8 reach Python as halves of a surrogate pair.
+        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+            yield ".".join(keys), value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from unusable_texts(key, keys)
+            yield from unusable_texts(item, (*keys, key))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from unusable_texts(item, keys)
 
 
 # More steps, rows or megabytes than there will be, and far from the end of int64.

@@ -7,7 +7,7 @@ from typing import Any
 
 from trainer import storage
 from trainer.config import Config
-from trainer.errors import UserError
+from trainer.errors import UserError, quoted
 
 # Settings that may differ between the starts of one run: they do not change what is learned.
 # data.storage and its budgets do: streamed rows come in another order.
@@ -53,8 +53,12 @@ class RunFolder:
         return storage.exists(self.path("COMPLETE"))
 
     def read_report(self) -> dict[str, Any]:
-        """The report of a complete run."""
-        return json.loads(storage.read_text(self.path("report.json")))
+        """The report of a complete run.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        return self._read_json("report.json")
 
     def discard(self) -> None:
         """Remove what an earlier run left here; nothing else in the folder is touched."""
@@ -73,18 +77,22 @@ class RunFolder:
         """Refuse to go on with another run's work.
 
         Raises:
-            UserError: the folder holds a run with another config, or a data file has changed.
+            UserError: the folder holds a run with another config, or a data file has changed, or
+                what says so is damaged.
         """
         if not storage.exists(self.path("run.json")):
             return
-        known = json.loads(storage.read_text(self.path("run.json")))
+        known = self._read_json("run.json")
+        if not all(isinstance(known.get(part), dict) for part in ("settings", "files")):
+            raise UserError(self._damaged("run.json", "it lacks settings or files"))
         for part, what in (("settings", "setting"), ("files", "data file")):
             for key in sorted({*known[part], *identity[part]}):
                 before, now = known[part].get(key), identity[part].get(key)
                 if before != now:
                     raise UserError(
-                        f"{self.job_dir} holds a run with another {what}: {key} was {before!r}, "
-                        f"now {now!r}; use another --job_dir, or discard it with --resume=restart"
+                        f"{self.job_dir} holds a run with another {what}: {key} was "
+                        f"{quoted(before)}, now {quoted(now)}; use another --job_dir, or discard "
+                        "it with --resume=restart"
                     )
 
     def claim(self, identity: Identity) -> None:
@@ -101,6 +109,21 @@ class RunFolder:
             storage.write_text(probe, "")
             storage.remove(probe)
         storage.write_text(self.path("run.json"), json.dumps(identity, indent=1, sort_keys=True))
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        try:
+            values = json.loads(storage.read_text(self.path(name)))
+        except (ValueError, RecursionError) as error:
+            raise UserError(self._damaged(name, str(error))) from error
+        if not isinstance(values, dict):
+            raise UserError(self._damaged(name, "it is no JSON object"))
+        return values
+
+    def _damaged(self, name: str, problem: str) -> str:
+        return (
+            f"{self.path(name)} is damaged ({problem}); put back the one that the run wrote, or "
+            "discard the run with --resume=restart"
+        )
 
     def complete(self, report: dict[str, Any]) -> None:
         """Write the report and, last of all, the marker."""

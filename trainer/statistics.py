@@ -3,7 +3,7 @@
 `StatisticsBuilder.add` takes blocks, `merge` other builders, `finalize` gives a `TableStatistics`.
 The result does not depend on how rows were cut into blocks: samples, quantiles and vocabularies
 are the same, floating-point sums agree within 1e-9 relative. Imports errors, sampling, tallies,
-numpy and Arrow; must not read files and must not know about kinds of columns.
+numpy, Arrow and pydantic; must not read files and must not know about kinds of columns.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from trainer.errors import UserError
 from trainer.sampling import DistinctSample, Floats, RowSample, UInt64s
@@ -25,6 +26,10 @@ from trainer.tallies import Moments, TokenCounts
 GRID_INTERVALS = 1000
 
 Column = Any  # numpy or Arrow array; Arrow has no type annotations
+Count = Annotated[int, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+# A file of statistics has exactly these fields, and finite numbers.
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -38,19 +43,21 @@ class NumberStatistics:
     many. Where there are at most 1,001 distinct values, `distinct_quantiles` is these values.
     """
 
-    count: int
-    missing: int
+    count: Count
+    missing: Count
     mean: float
-    sd: float
+    sd: NotNegative
     minimum: float
     maximum: float
     kurtosis: float
-    zeros: int
+    zeros: Count
     mode: float
-    mode_share: float
-    distinct: int
+    mode_share: NotNegative
+    distinct: Count
     quantiles: tuple[float, ...]
     distinct_quantiles: tuple[float, ...]
+
+    __pydantic_config__ = _STRICT
 
     def quantile_edges(self, num_buckets: int) -> tuple[float, ...]:
         """Inner edges of buckets of equal row count.
@@ -93,12 +100,14 @@ class NumberStatistics:
 class TableStatistics:
     """Statistics of the training rows; `label` is unweighted."""
 
-    num_rows: int
-    mean_weight: float
+    num_rows: Count
+    mean_weight: NotNegative
     label: NumberStatistics
     numbers: dict[str, NumberStatistics]
-    tokens: dict[str, tuple[tuple[str, int], ...]]  # by count, falling, then by token
-    missing_tokens: dict[str, int]
+    tokens: dict[str, tuple[tuple[str, Count], ...]]  # by count, falling, then by token
+    missing_tokens: dict[str, Count]
+
+    __pydantic_config__ = _STRICT
 
     def to_json(self) -> str:
         """A text with sorted keys; `from_json` gives an equal object back."""
@@ -112,26 +121,18 @@ class TableStatistics:
             UserError: the text is not such a JSON.
         """
         try:
-            values = json.loads(text)
-            statistics = cls(
-                num_rows=int(values.pop("num_rows")),
-                mean_weight=float(values.pop("mean_weight")),
-                label=_number_from_json(values.pop("label")),
-                numbers={k: _number_from_json(v) for k, v in values.pop("numbers").items()},
-                tokens={
-                    column: tuple((str(token), int(count)) for token, count in pairs)
-                    for column, pairs in values.pop("tokens").items()
-                },
-                missing_tokens={k: int(v) for k, v in values.pop("missing_tokens").items()},
-            )
-            if values:
-                raise ValueError(f"unknown keys {sorted(values)}")
-            return statistics
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return _FROM_JSON.validate_json(text)
+        except ValidationError as error:
+            finding = error.errors()[0]
+            where = ".".join(map(str, finding["loc"]))
             raise UserError(
-                f"not a statistics.json of this trainer ({type(error).__name__}: {error}); "
-                "expected what an earlier run wrote. Leave out data.statistics_path to compute it"
+                f"not a statistics.json of this trainer ({where + ': ' if where else ''}"
+                f"{finding['msg']}); expected what an earlier run wrote. Leave out "
+                "data.statistics_path to compute it"
             ) from error
+
+
+_FROM_JSON = TypeAdapter(TableStatistics)
 
 
 class StatisticsBuilder:
@@ -274,9 +275,3 @@ def _to_float64(column: Column) -> Floats:
     if isinstance(column, pa.Array | pa.ChunkedArray):
         column = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return cast(Floats, np.asarray(column, np.float64))
-
-
-def _number_from_json(values: dict[str, Any]) -> NumberStatistics:
-    for name in ("quantiles", "distinct_quantiles"):
-        values[name] = tuple(float(value) for value in values[name])
-    return NumberStatistics(**values)
