@@ -16,8 +16,8 @@ ORDER = re.findall(
     csv_files parquet_files reader sampling tallies statistics rows row_stores row_files
     row_cache plan metrics transforms
     scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders
-    features blocks datasets input tables schedules update_rules optimizers averaging network
-    objective distribution strategy program checkpoint evaluation loop tuning observers serving
+    features blocks datasets input tables exchange schedules update_rules optimizers averaging
+    network objective distribution strategy program checkpoint evaluation loop tuning observers serving
     parity replay export run_folder run_lock report sidecar model task
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data

@@ -180,20 +180,20 @@ def test_parameters_are_every_trainable_variable_once():
     assert not by_variable
     # A batch of 8 has 32 wide ids, for 10,023 rows, and 8 of width 2, for 7 rows.
     assert found == {
-        "table/table": ("wide", "table", False),
-        "wide/numbers": ("wide", "matrix", True),
-        "wide/bias": ("wide", "vector", True),
-        "embedding_2/table": ("deep", "table", True),
-        "embedding_3/table": ("deep", "table", True),
-        "embedding_4/table": ("deep", "table", False),
-        "piecewise_linear/kernel": ("deep", "matrix", True),
-        "piecewise_linear/bias": ("deep", "vector", True),
-        "hidden_1/kernel": ("deep", "matrix", True),
-        "hidden_1/bias": ("deep", "vector", True),
-        "hidden_2/kernel": ("deep", "matrix", True),
-        "hidden_2/bias": ("deep", "vector", True),
-        "output/kernel": ("deep", "matrix", True),
-        "output/bias": ("deep", "vector", True),
+        "table/table": ("wide", "table", False, (5, 7, 11, 10_000)),
+        "wide/numbers": ("wide", "matrix", True, ()),
+        "wide/bias": ("wide", "vector", True, ()),
+        "embedding_2/table": ("deep", "table", True, (7,)),
+        "embedding_3/table": ("deep", "table", True, (4, 6)),
+        "embedding_4/table": ("deep", "table", False, (10_000,)),
+        "piecewise_linear/kernel": ("deep", "matrix", True, ()),
+        "piecewise_linear/bias": ("deep", "vector", True, ()),
+        "hidden_1/kernel": ("deep", "matrix", True, ()),
+        "hidden_1/bias": ("deep", "vector", True, ()),
+        "hidden_2/kernel": ("deep", "matrix", True, ()),
+        "hidden_2/bias": ("deep", "vector", True, ()),
+        "output/kernel": ("deep", "matrix", True, ()),
+        "output/bias": ("deep", "vector", True, ()),
     }
 
 

@@ -311,10 +311,20 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from trainer.averaging import MovingAverage
 from trainer.config import OptimizerConfig
 from trainer.optimizers import Optimizer, Parameter
+from trainer.tables import Table
+
+# Shapes of the variables that a function and those that it calls read whole.
+def reads(function):
+    graph = function.get_concrete_function().graph.as_graph_def(add_shapes=True)
+    nodes = [n for f in graph.library.function for n in f.node_def]
+    found = [n.attr["_output_shapes"].list.shape[0] for n in nodes if n.op == "ReadVariableOp"]
+    return {tuple(d.size for d in shape.dim) for shape in found}
 
 def train(strategy, num_replicas, dense):
     with strategy.scope():
-        table = tf.Variable(tf.reshape(tf.range(12.0), (6, 2)) / 10)
+        layer = Table(6, 2, initializer_sd=0.0, name="t", dense_update=dense)
+        table = layer.variable
+        table.assign(tf.reshape(tf.range(12.0), (6, 2)) / 10)
         matrix = tf.Variable(tf.ones((2, 1)))
         parameters = [Parameter(table, "wide", "table", dense), Parameter(matrix, "deep", "matrix")]
         optimizer = Optimizer(OptimizerConfig(clip_norm=1.0), parameters, None)
@@ -325,7 +335,7 @@ def train(strategy, num_replicas, dense):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         mine = tf.reshape(ids, (num_replicas, -1))[replica]
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(tf.square(tf.gather(table, mine) @ matrix - 1))
+            loss = tf.reduce_sum(tf.square(layer(mine) @ matrix - 1))
         optimizer.apply(tape.gradient(loss, [table, matrix]), step)
         average.update(step)
 
@@ -335,6 +345,8 @@ def train(strategy, num_replicas, dense):
             strategy.run(replica_step, args=(step,))
 
     loop()
+    # A table, or a slot, that is read whole is copied by the next update.
+    assert ((6, 2) in reads(loop)) == dense, reads(loop)
     slots = [v for slots in optimizer.slots for v in slots.values()]
     return [v.numpy() for v in (table, matrix, *slots, *average.shadows)]
 

@@ -224,14 +224,13 @@ def build_program(
     config: Config, datasets: Datasets, objective: Objective, plan: Plan, distribution: Distribution
 ) -> Program:
     """The Keras model under its strategy, and its compiled steps."""
-    rows_per_replica = plan.batch_size // distribution.num_replicas
     try:
         with distribution.strategy.scope():
             network = WideAndDeep(
                 datasets.encoder.layout,
                 config.model,
                 # TPUs have no updates by rows: as if all tables were small against the batch.
-                batch_size=sys.maxsize if distribution.kind == "tpu" else rows_per_replica,
+                batch_size=sys.maxsize if distribution.kind == "tpu" else plan.batch_size,
                 num_outputs=objective.num_outputs,
                 offset=objective.offset,
                 seed=config.training.seed,

@@ -55,8 +55,8 @@ class WideAndDeep(keras.Model):
         Args:
             layout: the features.
             config: towers, widths, activation, dropout.
-            batch_size: rows of a training step; decides with the table sizes which tables take
-                dense updates.
+            batch_size: rows of a training step over all replicas; decides with the table sizes
+                which tables take dense updates.
             num_outputs: O.
             offset: constant of the logit: the label's mean or log-odds.
             seed: of the initial weights.
@@ -117,7 +117,8 @@ class WideAndDeep(keras.Model):
                 if table is not None:
                     kind = "table"
                 dense_update = table is None or table.dense_update
-                found.append(Parameter(weight.value, part, kind, dense_update))
+                id_spaces = () if table is None else table.id_spaces
+                found.append(Parameter(weight.value, part, kind, dense_update, id_spaces))
         return found
 
 
@@ -142,10 +143,17 @@ class WidePart(keras.layers.Layer):
             )
         self.tables: list[Table] = []
         if ids:
-            self.offsets, num_rows = _stack([f.size for _, f in ids])
-            dense = use_dense_update(num_rows, batch_size * len(ids))
+            id_spaces = [f.size for _, f in ids]
+            self.offsets, num_rows = _stack(id_spaces)
             self.tables.append(
-                Table(num_rows, num_outputs, initializer_sd=0.0, name="table", dense_update=dense)
+                Table(
+                    num_rows,
+                    num_outputs,
+                    initializer_sd=0.0,
+                    name="table",
+                    dense_update=use_dense_update(num_rows, batch_size * len(ids)),
+                    id_spaces=id_spaces,
+                )
             )
         self.number_weights = (
             self.add_weight(
@@ -199,14 +207,15 @@ class DeepPart(keras.layers.Layer):
             )
         for width in sorted({f.embedding_dim for _, f in embedded}):
             members = [(i, f) for i, f in embedded if f.embedding_dim == width]
-            offsets, num_rows = _stack([f.size for _, f in members])
-            dense = use_dense_update(num_rows, batch_size * len(members))
+            id_spaces = [f.size for _, f in members]
+            offsets, num_rows = _stack(id_spaces)
             table = Table(
                 num_rows,
                 width,
                 initializer_sd=EMBEDDING_SD,
                 name=f"embedding_{width}",
-                dense_update=dense,
+                dense_update=use_dense_update(num_rows, batch_size * len(members)),
+                id_spaces=id_spaces,
                 seed=next(seeds),
             )
             self.groups.append(([i for i, _ in members], offsets))

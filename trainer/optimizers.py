@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from trainer.columns import Tower
 from trainer.config import OptimizerConfig
+from trainer.exchange import Rows, add_over_replicas, is_sent_by_rows, most_ids
 from trainer.schedules import check_schedule, rate_factor
 from trainer.tables import MergedRows, merge_dense, merge_rows
 from trainer.update_rules import Rule, make_rule
@@ -32,12 +33,15 @@ class Parameter(NamedTuple):
     kind: table for rows looked up by id; matrix for weights that are penalized; vector for biases
         and others that are not.
     dense_update: a table whose gradient is merged into a whole table; no meaning for other kinds.
+    id_spaces: sizes of the id spaces of a table, of each of which a row of a batch has one id;
+        empty where they are not known.
     """
 
     variable: tf.Variable
     part: Tower
     kind: ParameterKind
     dense_update: bool = True
+    id_spaces: tuple[int, ...] = ()
 
     @property
     def is_sparse(self) -> bool:
@@ -111,10 +115,13 @@ class Optimizer(tf.Module):
                 f"{len(entries)} parameters need as many gradients; received {len(gradients)}"
             )
         context = tf.distribute.get_replica_context()
-        gradients = [_check(e.parameter, g) for e, g in zip(entries, gradients, strict=True)]
+        parameters = [e.parameter for e in entries]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            _check(parameter, gradient)
         if context.num_replicas_in_sync > 1:
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        merged = [merge_rows(g) if isinstance(g, tf.IndexedSlices) else g for g in gradients]
+            sent = [_to_send(p, g) for p, g in zip(parameters, gradients, strict=True)]
+            gradients = add_over_replicas(context, sent)
+        merged = [_merge(p, g) for p, g in zip(parameters, gradients, strict=True)]
         if self._config.clip_norm:
             merged = _clip(merged, self._config.clip_norm)
         t = tf.cast(step, tf.float32) + 1.0
@@ -190,17 +197,30 @@ def _make_slots(variable: tf.Variable, rule: Rule) -> dict[str, tf.Variable]:
         }
 
 
-def _check(
-    parameter: Parameter, gradient: tf.Tensor | tf.IndexedSlices | None
-) -> tf.Tensor | tf.IndexedSlices:
-    """The gradient, dense unless the parameter is updated by rows."""
+def _check(parameter: Parameter, gradient: tf.Tensor | tf.IndexedSlices | None) -> None:
     name = parameter.variable.name
     if gradient is None:
         raise ValueError(f"variable {name} has no gradient, so it would not train")
+    if parameter.is_sparse and not isinstance(gradient, tf.IndexedSlices):
+        raise ValueError(f"table {name} has sparse updates, but its gradient is dense")
+
+
+def _to_send(parameter: Parameter, gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | Rows:
+    """The gradient in the form that is the cheaper one to send."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return _merge(parameter, gradient)
+    num_ids = gradient.values.shape[0]
+    capacity = most_ids(parameter.id_spaces, num_ids)
+    num_rows, width = parameter.variable.shape
+    if parameter.is_sparse or is_sent_by_rows(num_rows, width, num_ids=num_ids, capacity=capacity):
+        return Rows(gradient, capacity)
+    return _merge(parameter, gradient)
+
+
+def _merge(parameter: Parameter, gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | MergedRows:
+    """The gradient with equal ids added up, dense unless the parameter is updated by rows."""
     if parameter.is_sparse:
-        if not isinstance(gradient, tf.IndexedSlices):
-            raise ValueError(f"table {name} has sparse updates, but its gradient is dense")
-        return gradient
+        return merge_rows(gradient)
     if isinstance(gradient, tf.IndexedSlices):
         return merge_dense(gradient.indices, gradient.values, parameter.variable.shape[0])
     return tf.cast(gradient, tf.float32)
@@ -238,7 +258,11 @@ def _update_rows(
     rate: tf.Tensor,
     t: tf.Tensor,
 ) -> None:
-    old = [tf.gather(v, gradient.ids) for v in (variable, *slots)]
+    # The raw ops read and write in place. Reading a variable, as `tf.gather` does with a mirrored
+    # one, would make the next update copy the table.
+    old = [
+        tf.raw_ops.ResourceGather(resource=v.handle, indices=gradient.ids, dtype=v.dtype)
+        for v in (variable, *slots)
+    ]
     for v, rows in zip((variable, *slots), move(old, gradient.values, rate, t), strict=True):
-        # The raw op writes in place; reading the variable here would make it copy the table.
         tf.raw_ops.ResourceScatterUpdate(resource=v.handle, indices=gradient.ids, updates=rows)

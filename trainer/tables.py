@@ -8,6 +8,7 @@ Imports Keras and TensorFlow only. Axes: N looked-up ids, U different ids, R row
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -27,6 +28,8 @@ class Table(keras.layers.Layer):
         name: of the layer; the weight is `<name>/table`.
         dense_update: whether the optimizer treats the gradient as a whole table
             (`use_dense_update`).
+        id_spaces: sizes of the id spaces that make up the rows, of each of which every row of a
+            batch looks up one id; empty where that is not so.
         seed: of the initial values; None draws one from `keras.utils.set_random_seed`.
     """
 
@@ -38,10 +41,11 @@ class Table(keras.layers.Layer):
         initializer_sd: float,
         name: str,
         dense_update: bool,
+        id_spaces: Sequence[int] = (),
         seed: int | None = None,
     ) -> None:
         super().__init__(name=name, dtype="float32")
-        self.dense_update = dense_update
+        self.dense_update, self.id_spaces = dense_update, tuple(id_spaces)
         initializer: keras.initializers.Initializer = keras.initializers.Zeros()
         if initializer_sd:
             initializer = keras.initializers.RandomNormal(stddev=initializer_sd, seed=seed)
@@ -67,7 +71,20 @@ class Table(keras.layers.Layer):
         """
         # Not keras.ops.take: that reads the whole table, and a table that is being read is copied
         # by the next in-place update (64 MB a step at a million rows of 16).
-        return tf.gather(self.variable, ids)
+        return tf.gather(_own_copy(self.variable), ids)
+
+
+def _own_copy(variable: tf.Variable) -> tf.Variable:
+    """This replica's copy of a mirrored variable: the mirrored one is read whole by `tf.gather`.
+
+    Outside a step, and on TPU, where a replica's number is not known before it runs, the variable.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or not isinstance(variable, tf.distribute.DistributedValues):
+        return variable
+    copies = context.strategy.experimental_local_results(variable)
+    replica = tf.get_static_value(context.replica_id_in_sync_group)
+    return variable if replica is None else copies[replica % len(copies)]
 
 
 class MergedRows(NamedTuple):
@@ -108,7 +125,8 @@ def merge_dense(ids: tf.Tensor, values: tf.Tensor, num_rows: int | None) -> tf.T
         (R, W) float32, 0 in rows without an id.
     """
     values = tf.convert_to_tensor(values)
-    is_large = (values.shape.num_elements() or _COMPILED_NUMBERS) >= _COMPILED_NUMBERS
+    # A number known only when it runs differs from step to step, and each would be compiled.
+    is_large = (values.shape.num_elements() or 0) >= _COMPILED_NUMBERS
     return (_compiled_sum if is_large else _sum)(ids, values, num_rows)
 
 
@@ -140,7 +158,8 @@ def use_dense_update(num_rows: int, ids_per_batch: int) -> bool:
 
     Args:
         num_rows: rows of the table.
-        ids_per_batch: ids looked up per step, on one replica.
+        ids_per_batch: ids looked up per step, over all replicas, each of which applies the rows of
+            all. Their number makes no difference, as only dense tables have a moving average.
 
     >>> use_dense_update(40_000, 4096 * 20), use_dense_update(1_000_000, 1024)
     (True, False)
