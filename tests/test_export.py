@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from trainer import storage
 from trainer.config import Config
-from trainer.errors import TrainingFailed
+from trainer.errors import TrainingFailed, UserError
 from trainer.export import export_model
 from trainer.serving import MISSING, signature_names
 
@@ -381,6 +381,19 @@ def test_output_of_several_columns_is_refused(tmp_path):
 def test_rows_that_do_not_fit_the_expected_are_refused(tmp_path, rows, expected):
     with pytest.raises(ValueError, match=r"expected must be \(rows,\) of one or more rows"):
         export_small(tmp_path / "model", tmp_path, rows=rows, expected=expected)
+
+
+def test_full_scratch_folder_is_named(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "{{a}} /x; No space left [Op:SaveV2]")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    message = (
+        r"cannot write the model by way of .*: No space left; make room there, or name another"
+    )
+    with pytest.raises(UserError, match=message):
+        export_small(tmp_path / "model", tmp_path)
+    assert not (tmp_path / "model").exists()
 
 
 def test_model_folder_on_a_path_with_a_slash_at_its_end(exported, tmp_path):

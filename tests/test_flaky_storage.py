@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pyarrow
+import pyarrow.parquet
 import pytest
 
 pytest.importorskip("gcp_storage_emulator")
@@ -152,12 +153,18 @@ def test_an_object_of_another_writer_is_not_overwritten_unseen(use, monkeypatch)
         assert len(flaky.journal) == 1
 
 
-@pytest.mark.parametrize("action", ["read", "write", "list", "delete", "fetch", "stream"])
+@pytest.mark.parametrize("action", ["read", "write", "list", "delete", "fetch", "gzip", "parquet"])
 def test_storage_that_stays_away_is_an_interruption(use, monkeypatch, tmp_path, action):
     monkeypatch.setattr(cloud_files, "RETRY_SECONDS", 0.3)
     with use(FlakyStorage()) as flaky:
-        storage.write_bytes("gs://bucket/a/b", b"1" * 1000)
+        # Two columns of 9 MB, more than one request for both.
+        numbers = np.random.default_rng(1).random(1_200_000)
+        sink = pyarrow.BufferOutputStream()
+        pyarrow.parquet.write_table(pyarrow.table({"a": numbers, "b": numbers[::-1]}), sink)
+        content = sink.getvalue().to_pybytes()
+        storage.write_bytes("gs://bucket/a/b", content)
         stream = storage.open_read("gs://bucket/a/b")
+        table = pyarrow.parquet.ParquetFile(storage.open_read("gs://bucket/a/b"))
         flaky.is_away = True
         actions = {
             "read": lambda: storage.read_bytes("gs://bucket/a/b"),
@@ -165,7 +172,8 @@ def test_storage_that_stays_away_is_an_interruption(use, monkeypatch, tmp_path, 
             "list": lambda: storage.list_files("gs://bucket/a/*"),
             "delete": lambda: storage.remove("gs://bucket/a"),
             "fetch": lambda: storage.fetch_dir("gs://bucket/a", str(tmp_path)),
-            "stream": lambda: pyarrow.CompressedInputStream(
+            "parquet": lambda: list(table.iter_batches()),
+            "gzip": lambda: pyarrow.CompressedInputStream(
                 pyarrow.PythonFile(stream, "r"), "gzip"
             ).read(),
         }
@@ -173,7 +181,7 @@ def test_storage_that_stays_away_is_an_interruption(use, monkeypatch, tmp_path, 
         with pytest.raises(Interrupted, match=message):
             actions[action]()
         flaky.is_away = False
-        assert storage.read_bytes("gs://bucket/a/b") == b"1" * 1000
+        assert storage.read_bytes("gs://bucket/a/b") == content
 
 
 def test_a_server_that_says_nothing_is_asked_again(use, monkeypatch):

@@ -163,12 +163,15 @@ def upload_if(
     return int(blob.generation)
 
 
-def delete(path: str, generation: int) -> None:
-    """Delete an object if it still has this generation; absent is fine, as after a lost answer."""
+def delete(path: str, generation: int, seconds: float | None = None) -> None:
+    """Delete an object if it still has this generation; absent is fine, as after a lost answer.
+
+    Tries for `seconds`; None means RETRY_SECONDS.
+    """
     exceptions = importlib.import_module("google.api_core.exceptions")
     bucket, name = split(path)
     with suppress(exceptions.NotFound):
-        client().bucket(bucket).blob(name, generation=generation).delete(**patience())
+        client().bucket(bucket).blob(name, generation=generation).delete(**patience(seconds))
 
 
 def find_blob(path: str) -> Any:

@@ -26,6 +26,7 @@ import tensorflow as tf
 
 from trainer import storage
 from trainer.config import Config
+from trainer.errors import UserError
 from trainer.parity import check_answers, replay_rows
 from trainer.schema import Schema
 from trainer.serving import (
@@ -138,7 +139,7 @@ def export_model(
         module = tf.Module()
         module.tracked = [encoder, *trackables]
         signatures = _signatures(encoder, predict, served)
-        tf.saved_model.save(module, export_dir, signatures=signatures)
+        _save(module, export_dir, signatures)
         # One row more, for a request that has to do without missing numbers.
         answers = replay_rows(export_dir, [*rows, filled(rows[0])], served.inputs)
         difference = check_answers(
@@ -246,6 +247,18 @@ def _outputs(predicted: tf.Tensor, served: Served) -> dict[str, tf.Tensor]:
         score_B >= served.threshold, tf.constant(positive, dtype), tf.constant(negative, dtype)
     )
     return {served.score: score_B, "class": class_B}
+
+
+def _save(module: tf.Module, export_dir: str, signatures: dict[str, Any]) -> None:
+    try:
+        tf.saved_model.save(module, export_dir, signatures=signatures)
+    except tf.errors.OpError as error:
+        # "{{function_node ...}} PATH; No space left on device [Op:SaveV2]"
+        reason = error.message.rpartition("; ")[2].partition(" [Op:")[0]
+        raise UserError(
+            f"cannot write the model by way of {export_dir}: {reason}; make room there, or name "
+            "another data.scratch_dir"
+        ) from error
 
 
 def _publish(export_dir: str, model_dir: str) -> None:

@@ -97,7 +97,11 @@ class RunLock:
             self._over.set()
             self._thread.join()
             if not self._is_lost:
-                _ignoring_refusals(lambda: cloud_files.delete(self._path, self._generation))
+                _ignoring_refusals(
+                    lambda: cloud_files.delete(
+                        self._path, self._generation, seconds=self._renewal_seconds
+                    )
+                )
 
     def check(self) -> None:
         """Make sure that the lock is still held; call it before anything is written.
@@ -233,4 +237,4 @@ def _ignoring_refusals(request: Callable[[], None]) -> None:
         is_known = cloud_files.refusal(error) or cloud_files.absence(error)
         if not is_known and not isinstance(error, (OSError, UserError)):
             raise
-        logger.warning("the run lock was not renewed: %s", error)
+        logger.warning("the run lock was not renewed or given back: %s", error)
