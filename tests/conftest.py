@@ -4,8 +4,27 @@ import logging
 import warnings
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from trainer import cloud_files
+
+
+def pytest_addoption(parser):
+    """`--fuzz_examples=N`: so many random inputs for each fuzz test, new ones each time."""
+    parser.addoption("--fuzz_examples", type=int, default=0, help="inputs for each fuzz test")
+
+
+def pytest_configure(config):
+    """Hypothesis' profile of the fuzz tests; without the option, a few inputs that repeat."""
+    num_examples = config.getoption("--fuzz_examples")
+    settings.register_profile(
+        "fuzz",
+        max_examples=num_examples or 60,
+        derandomize=not num_examples,
+        database=None,
+        deadline=None,  # tests/fuzzing.py has one that also ends a hang
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 @pytest.fixture(scope="module")

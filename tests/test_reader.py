@@ -304,3 +304,15 @@ def test_taxi_rides_agree_with_the_csv_module():
     for row, record in zip(rows, records, strict=True):
         for got, text, column in zip(row[2:], record, columns, strict=True):
             assert got == (text if column.dtype == "string" else float(np.float32(text)))
+
+
+def test_row_of_other_width_that_is_not_utf8_is_a_bad_row(write):
+    body = b"1,1,red,\xc3\xa9\n2,\xff\n3,1,\xfe,x\n4,1,red,x,\xff\n5,1,red,\xc3\xa9\n"
+    path = write(HEADER.encode() + body)
+    rows, bad_rows = read(path, limit=3)
+    assert rows == [(0, 0, 1.0, 1, "red", "\u00e9"), (0, 4, 5.0, 1, "red", "\u00e9")]
+    assert reasons(bad_rows, path) == [
+        ":3 2 fields instead of 4",
+        ":4 column color: b'\\xfe' is not UTF-8",
+        ":5 5 fields instead of 4",
+    ]

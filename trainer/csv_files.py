@@ -156,8 +156,11 @@ class CsvFile:
             return "skip"
 
         types = {column.name: pa.binary() for column in self._columns}
+        # Arrow tells `skip` the text of a row, and stumbles where that is not UTF-8. As Latin-1 any
+        # bytes are a text.
+        encoding = "utf-8" if _is_utf8(chunk) else "latin-1"
         try:
-            table = self._parse_chunk(chunk, types, (), skip)
+            table = self._parse_chunk(chunk, types, (), skip, encoding)
         except pa.ArrowInvalid as error:
             raise UserError(f"{self._path} is not readable CSV: {error}") from error
         num_records = table.num_rows + len(misfits)
@@ -165,7 +168,12 @@ class CsvFile:
         numbers = np.delete(np.arange(num_records), [problem.row for problem in misfits])
         arrays, problems = {}, []
         for column in self._columns:
-            text, undecodable = decode_utf8(_single(table[column.name]), column)
+            cells = _single(table[column.name])
+            if encoding == "latin-1":
+                cells = pa.array(
+                    [cell.decode().encode(encoding) for cell in cells.to_pylist()], pa.binary()
+                )
+            text, undecodable = decode_utf8(cells, column)
             arrays[column.name], unreadable = convert_text(text, column, self._format.null_values)
             problems += undecodable + unreadable
         rows = check_rows(arrays, self._columns, table.num_rows, problems)
@@ -177,13 +185,21 @@ class CsvFile:
         )
 
     def _parse_chunk(
-        self, chunk: pa.Buffer, types: dict[str, Any], nulls: tuple[str, ...], skip: Any = None
+        self,
+        chunk: pa.Buffer,
+        types: dict[str, Any],
+        nulls: tuple[str, ...],
+        skip: Any = None,
+        encoding: str = "utf-8",
     ) -> pa.Table:
         return pyarrow.csv.read_csv(
             pa.BufferReader(chunk),
             # One thread, since chunks are converted side by side, and row numbers need it.
             pyarrow.csv.ReadOptions(
-                column_names=self.names, use_threads=False, block_size=chunk.size + 1
+                column_names=self.names,
+                use_threads=False,
+                block_size=2 * chunk.size + 1,  # Latin-1 becomes up to twice as long in UTF-8
+                encoding=encoding,
             ),
             # newlines_in_values costs nothing measurable here: a chunk is one Arrow block.
             pyarrow.csv.ParseOptions(
@@ -253,6 +269,14 @@ def _open(path: str) -> Any:
 
 def _single(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _is_utf8(data: pa.Buffer) -> bool:
+    try:
+        data.to_pybytes().decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _check_encoding(path: str, head: bytes) -> None:
