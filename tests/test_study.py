@@ -135,6 +135,10 @@ DOUBLE = {"doubleValueSpec": {"minValue": 0, "maxValue": 3}}
         (with_spec(metrics=[{"goal": "MINIMIZE"}]), r"metrics\[0\].metricId must be a new text"),
         (with_spec(metrics=[{"metricId": "a", "goal": "min"}]), "MAXIMIZE or MINIMIZE; .*'min'"),
         (with_spec(algorithm="GRID"), "algorithm must be one of .*received 'GRID'"),
+        (
+            with_spec(medianAutomatedStoppingSpec=1.5),
+            "StoppingSpec must be a mapping; received 1.5",
+        ),
         (with_spec(algorithm=[[]]), r"algorithm must be one of .*received \[\[\]\]"),
         (
             with_spec(measurementSelectionType="BEST_MEASURMENT"),

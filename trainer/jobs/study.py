@@ -118,8 +118,9 @@ def _read_study(values: Mapping[str, Any]) -> Study:
     if algorithm == "grid":
         _refuse_doubles(parameters)
     stopping: Stopping = "none"
-    if "medianAutomatedStoppingSpec" in spec:
-        by_seconds = (spec["medianAutomatedStoppingSpec"] or {}).get("useElapsedDuration", False)
+    if (median := "medianAutomatedStoppingSpec") in spec:
+        options = _mapping(spec[median] or {}, f"studySpec.{median}")
+        by_seconds = options.get("useElapsedDuration", False)
         stopping = "median_by_seconds" if by_seconds else "median_by_steps"
     return Study(
         goals=goals,
