@@ -1,8 +1,8 @@
 """One way to list, open, copy and commit files: local paths, /gcs/ mounts and gs:// objects.
 
 Everything that reads or writes a user's path goes through here. /gcs/ is a mounted folder and is
-treated as local. Imports cloud_files, errors and the standard library. Must not know what is in a
-file.
+treated as local. Imports cloud_files, remote_file, errors and the standard library. Must not know
+what is in a file.
 
 What the user can mend (rights, a full disk, a wrong name) raises UserError. Cloud Storage that has
 not answered for cloud_files.RETRY_SECONDS raises Interrupted, exit code 75: nothing is wrong with
@@ -12,7 +12,6 @@ the run, which goes on from its newest checkpoint when it is started again.
 from __future__ import annotations
 
 import glob
-import io
 import os
 import shutil
 import uuid
@@ -20,10 +19,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from trainer import cloud_files
 from trainer.errors import Interrupted, UserError
+from trainer.remote_file import RemoteFile
 
 # A request per MiB would be latency-bound: one round trip to a bucket costs some 20 to 50 ms.
 REMOTE_CHUNK_BYTES = 8 << 20
@@ -80,7 +80,8 @@ def open_read(path: str) -> BinaryIO:
         UserError: the file is absent or may not be read.
     """
     if is_remote(path):
-        return cast(BinaryIO, _RemoteFile(path))
+        stream = RemoteFile(path, REMOTE_CHUNK_BYTES, lambda: access("read", path))
+        return cast(BinaryIO, stream)
     with access("read", path):
         return open(path, "rb")
 
@@ -312,50 +313,6 @@ def access(verb: str, path: str) -> Iterator[None]:
         if reason is None:
             raise
         raise UserError(f"cannot {verb} {path}: {reason}") from error
-
-
-class _RemoteFile(io.BufferedIOBase):
-    """An object as a stream of bytes. Whoever reads it, Arrow too, gets the errors of `access`."""
-
-    def __init__(self, path: str):
-        """Look the object up."""
-        self._path = path
-        with access("read", path):
-            # A blob that was looked up carries its generation: a file that is replaced while it
-            # is read fails, and never mixes two versions.
-            blob = cloud_files.find_blob(path)
-            self._size = int(blob.size)
-            self._stream: Any = blob.open(
-                "rb", chunk_size=REMOTE_CHUNK_BYTES, **cloud_files.patience()
-            )
-
-    def read(self, size: int | None = -1) -> bytes:
-        """That many bytes, fewer only at the end; all the rest without a size."""
-        wanted = self._size - self.tell()
-        if size is not None and size >= 0:
-            wanted = min(size, wanted)
-        with access("read", self._path):
-            data: bytes = self._stream.read(wanted) if wanted > 0 else b""
-            if len(data) < wanted:
-                # The oldest urllib3 does not notice that an answer was cut.
-                raise ConnectionError(f"{wanted - len(data)} bytes of the answer are missing")
-        return data
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go there, at most to the end."""
-        return int(self._stream.seek(offset, whence))
-
-    def tell(self) -> int:
-        """Bytes from the start."""
-        return int(self._stream.tell())
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
 
 
 def _nothing_matches(pattern: str) -> str:
