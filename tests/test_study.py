@@ -158,6 +158,14 @@ DOUBLE = {"doubleValueSpec": {"minValue": 0, "maxValue": 3}}
             "no meaning for categorical values",
         ),
         (
+            with_parameter(**CATEGORICAL, scaleType="UNIT_LOG_SCALE"),
+            "no meaning for categorical values",
+        ),
+        (
+            with_parameter(**CATEGORICAL, conditionalParameterSpecs=5),
+            "conditionalParameterSpecs must be a list with at least one item; received 5",
+        ),
+        (
             with_parameter(categoricalValueSpec={"values": ["a", "a"]}),
             r"values must differ; received \['a', 'a'\]",
         ),

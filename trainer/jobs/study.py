@@ -172,18 +172,19 @@ def _read_parameter(
     ranges = _mapping(spec[given[0]], f"{where}.{given[0]}")
     choices, low, high = _read_values(kind, ranges, f"{where}.{given[0]}")
     scale = _choice(spec, "scaleType", _SCALES, where)
-    if scale != "linear" and (choices[0] if choices else low) <= 0:
-        raise UserError(f"{where}: a log scale needs values above 0; the smallest is {low:g}")
     if kind == "categorical" and "scaleType" in spec:
         raise UserError(f"{where}.scaleType has no meaning for categorical values; remove it")
+    if scale != "linear" and low <= 0:
+        raise UserError(f"{where}: a log scale needs values above 0; the smallest is {low:g}")
     values = "|".join(map(str, parent_values))
     key = f"{parent_key}={values}/{name}" if parent_values else name
     parameter = Parameter(name, key, kind, choices, low, high, scale, parent_values)
+    conditions, where = spec.get("conditionalParameterSpecs"), f"{where}.conditionalParameterSpecs"
     children = tuple(
-        _read_condition(child, parameter, f"{where}.conditionalParameterSpecs[{i}]")
-        for i, child in enumerate(spec.get("conditionalParameterSpecs") or [])
+        _read_condition(child, parameter, f"{where}[{i}]")
+        for i, child in enumerate(_list(conditions, where) if conditions else ())
     )
-    _refuse_same_names(children, f"{where}.conditionalParameterSpecs")
+    _refuse_same_names(children, where)
     return replace(parameter, children=children)
 
 
