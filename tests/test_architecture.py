@@ -13,8 +13,8 @@ ORDER = re.findall(
     """
     __init__ errors redaction outcome fields columns schema config_errors config yaml_text flags
     cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff sample
-    data_files cells csv_records csv_files parquet_files reader sampling tallies statistics rows row_stores row_files
-    row_cache plan metrics transforms
+    data_files cells csv_records csv_files parquet_files reader sampling tallies statistics
+    rows row_stores row_files row_cache plan metrics transforms
     scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders
     features blocks datasets input tables exchange schedules update_rules optimizers averaging
     network objective distribution strategy program checkpoint evaluation loop tuning
