@@ -32,13 +32,13 @@ def run_task(*flags, cwd, **variables):
     )
 
 
-def start_task(*flags, cwd, **variables):
+def start_task(*flags, cwd, stdout=subprocess.PIPE, **variables):
     """Start and give the running process."""
     return subprocess.Popen(
         command(*flags),
         cwd=cwd,
         env=environment(**variables),
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )
