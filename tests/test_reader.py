@@ -316,3 +316,13 @@ def test_row_of_other_width_that_is_not_utf8_is_a_bad_row(write):
         ":4 column color: b'\\xfe' is not UTF-8",
         ":5 5 fields instead of 4",
     ]
+
+
+def test_byte_order_mark_within_a_file_is_part_of_the_value(write):
+    names = ("note", "fare", "size", "color")
+    path = write("\ufeff\ufeffx,1,1,red\ny,2,1,red\n")
+    rows, _ = read(path, column_names=names)
+    assert [row[5] for row in rows] == ["\ufeffx", "y"]
+    path = write("\ufeff\ufeff\ny,2,1,red\n")
+    rows, bad_rows = read(path, column_names=names, limit=1)
+    assert (len(rows), reasons(bad_rows, path)) == (1, [":1 1 fields instead of 4"])

@@ -192,6 +192,9 @@ class CsvFile:
         skip: Any = None,
         encoding: str = "utf-8",
     ) -> pa.Table:
+        if encoding == "utf-8" and chunk.slice(0, len(_BOM)).to_pybytes() == _BOM:
+            # Arrow leaves out a mark at the start, which within a file belongs to the value.
+            chunk = pa.py_buffer(_BOM + chunk.to_pybytes())
         return pyarrow.csv.read_csv(
             pa.BufferReader(chunk),
             # One thread, since chunks are converted side by side, and row numbers need it.
