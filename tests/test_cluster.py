@@ -186,6 +186,7 @@ def test_task_without_addresses_is_a_single_replica():
             "has the key 'cluster' twice; a key stands once$",
         ),
         ("[" * 100_000, "is not valid JSON: maximum recursion depth exceeded.*; received '\\[\\["),
+        ('{"%s": 1}' % ("x" * 999), r"lacks the key 'task'; it has x{30}\.\.\.$"),
         ("9" * 5000, "is not valid JSON: Exceeds the limit.*; received '999"),
         ('{"\\ud800": 1}', r"lacks the key 'task'; it has \\ud800$"),
     ],

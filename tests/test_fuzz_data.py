@@ -147,7 +147,7 @@ def same(rows, expected):
     return repr(rows) == repr(expected)
 
 
-@fuzz()
+@fuzz(0.5)
 @given(tables(), st.sampled_from([40, 61, 200, 1 << 20]), st.booleans())
 def test_table_in_odd_but_legal_csv_reads_back(folder, table, block_bytes, is_gzip):
     data, delimiter, good, num_bad = table
@@ -264,7 +264,7 @@ PARQUET = (
 )
 
 
-@fuzz()
+@fuzz(2)
 @given(damaged(PARQUET))
 def test_damaged_parquet_loses_no_row(folder, data):
     path = folder / "damaged.parquet"
@@ -310,7 +310,7 @@ KINDS = [
 ]
 
 
-@fuzz(0.5)
+@fuzz()
 @given(st.data())
 def test_parquet_of_any_type_reads_back(folder, data):
     kind, values, *rules = data.draw(st.sampled_from(KINDS))

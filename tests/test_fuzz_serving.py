@@ -198,7 +198,7 @@ def rows_of(floats, texts):
     return st.lists(st.fixed_dictionaries(row), min_size=1, max_size=6)
 
 
-@fuzz()
+@fuzz(0.7)
 @given(rows_of(FLOATS, UNICODE))
 def test_answer_is_that_of_the_training_path(trained, rows):
     scores, classes = trained.serve(rows)
@@ -211,7 +211,7 @@ def test_answer_is_that_of_the_training_path(trained, rows):
 INFINITE = st.one_of(FLOATS, st.sampled_from([math.inf, -math.inf]))
 
 
-@fuzz()
+@fuzz(0.7)
 @given(rows_of(INFINITE, ANY_BYTES))
 def test_answer_to_what_training_refuses_is_finite_and_no_matter_of_the_batch(trained, rows):
     scores, _ = trained.serve(rows)

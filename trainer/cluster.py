@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trainer.errors import UserError, nearest, quoted
+from trainer.errors import UserError, listed, nearest, quoted
 
 Role = Literal["chief", "worker", "ps", "reduction", "evaluator"]
 
@@ -212,7 +212,7 @@ def _parse_object(variable: str, text: str) -> dict[str, Any]:
 def _member(owner: str, values: dict[str, Any], key: str, kind: type) -> Any:
     """`values[key]`, which must be there and of that JSON type; "0" passes for an integer."""
     if key not in values:
-        given = ", ".join(sorted(values)[:10]) or "none"
+        given = listed(sorted(values)) or "none"
         raise UserError(f"{owner} lacks the key {key!r}; it has {given}")
     value = values[key]
     if kind is int and isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):

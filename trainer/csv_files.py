@@ -11,9 +11,8 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +30,7 @@ from trainer.cells import (
     decode_utf8,
 )
 from trainer.csv_records import first_records, last_record_end, quote_positions, take_record
-from trainer.errors import UserError, nearest
+from trainer.errors import UserError, listed, nearest
 
 # A block of some 13,000 rows of the taxi table: large enough for Arrow (512 KiB and 2 MiB read as
 # fast within 8%; 2 cores, 2026-11), small enough to have several in flight.
@@ -250,17 +249,6 @@ def check_names(path: str, names: tuple[str, ...], columns: tuple[ReadColumn, ..
                 f"{path} has no column {column.name!r}{nearest(column.name, names)}; "
                 f"its columns are {listed(names)}"
             )
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first twenty names for a message, each cut where it is long.
-
-    >>> listed(["a", "b" * 50])
-    'a, bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...'
-    """
-    first = list(islice(names, 21))
-    shown = [name if len(name) <= 40 else f"{name[:30]}..." for name in first[:20]]
-    return ", ".join([*shown, "..."] if len(first) > 20 else shown)
 
 
 def _open(path: str) -> Any:

@@ -6,6 +6,7 @@ Any other exception keeps its traceback and exits 1. Imports the standard librar
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 # Room for ten bad rows with their paths. What a file has in a cell may be megabytes.
 MAX_CHARACTERS = 2000
@@ -64,6 +65,17 @@ def quoted(value: object, limit: int = 60) -> str:
         value = value[: limit + 1]  # the escapes of megabytes would take seconds
     text = repr(value)
     return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first twenty names for a message, each cut where it is long.
+
+    >>> listed(["a", "b" * 50])
+    'a, bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...'
+    """
+    first = list(islice(names, 21))
+    shown = [name if len(name) <= 40 else f"{name[:30]}..." for name in first[:20]]
+    return ", ".join([*shown, "..."] if len(first) > 20 else shown)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from trainer import storage
 from trainer.cells import Problem, ReadColumn
-from trainer.csv_files import CsvFile, CsvFormat, listed
-from trainer.errors import UserError, nearest
+from trainer.csv_files import CsvFile, CsvFormat
+from trainer.errors import UserError, listed, nearest
 from trainer.parquet_files import ParquetFile
 
 __all__ = ["BadRows", "Block", "ReadColumn", "Source", "read_blocks"]
