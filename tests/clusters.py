@@ -70,7 +70,7 @@ class Cluster:
         for task in tasks or self.processes:
             self.processes[task].send_signal(number)
 
-    def codes(self, timeout=120):
+    def codes(self, timeout=300):
         """Exit codes by task, when all have ended."""
         end = time.monotonic() + timeout
         return {
@@ -78,7 +78,7 @@ class Cluster:
             for task, process in self.processes.items()
         }
 
-    def wait_for(self, text, role="chief", index=0, timeout=60):
+    def wait_for(self, text, role="chief", index=0, timeout=180):
         end = time.monotonic() + timeout
         while text not in self.log(role, index):
             assert time.monotonic() < end, self.log(role, index)

@@ -25,7 +25,7 @@ def cluster_of(known, role="chief", index=0):
 
 
 def test_patience_is_longer_where_machines_come_one_by_one():
-    assert patience("auto", is_cloud=False) == 30
+    assert patience("auto", is_cloud=False) == 25
     assert patience("auto", is_cloud=True) == 900
     assert patience(5, is_cloud=True) == 5
 

@@ -244,7 +244,7 @@ class TrainingConfig(_Section):
     )
     peer_timeout_seconds: Auto | Positive = Field(
         "auto",
-        description="Wait for processes of the cluster that do not answer; auto: 30, on Vertex AI "
+        description="Wait for processes of the cluster that do not answer; auto: 25, on Vertex AI "
         "900.",
     )
     logical_cpus: Annotated[Int, Field(ge=0, le=1024)] = Field(

@@ -18,8 +18,9 @@ from trainer.vertex import Cluster
 
 logger = logging.getLogger(__name__)
 
-# Machines of Vertex AI come one by one, and a lost one is replaced; those of a laptop at once.
-PATIENCE_SECONDS = 30.0
+# Machines of Vertex AI come one by one, and a lost one is replaced; those of a laptop come at once,
+# and a process that is alone there should have ended within half a minute of its start.
+PATIENCE_SECONDS = 25.0
 CLOUD_PATIENCE_SECONDS = 900.0
 
 _ROLES = ("chief", "worker", "ps")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -203,6 +204,8 @@ def _make_parameter_server(cluster: Cluster) -> Distribution:
         raise UserError(
             "parameter servers need workers: give the second worker pool one replica or more"
         )
+    # Every save with servers makes a tf.function, and TensorFlow warns of many of one name.
+    logging.getLogger("tensorflow").addFilter(_is_no_note_on_savers)
     strategy = tf.distribute.ParameterServerStrategy(_resolver(cluster))
     coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
     return Distribution(
@@ -212,6 +215,10 @@ def _make_parameter_server(cluster: Cluster) -> Distribution:
         num_servers=num_workers,
         has_average=False,
     )
+
+
+def _is_no_note_on_savers(record: logging.LogRecord) -> bool:
+    return "MultiDeviceSaver.save" not in record.getMessage()
 
 
 def _make_tpu() -> Distribution:
