@@ -1,4 +1,7 @@
-"""Malformed clusters in the environment of a real process: a sentence each, before TensorFlow."""
+"""Real processes that cannot start as they are told: malformed clusters, and absurd sizes.
+
+Each ends with a sentence of its own, those of the environment before TensorFlow is imported.
+"""
 
 import json
 import os
@@ -116,3 +119,40 @@ def test_malformed_tf_config_is_its_own_sentence(tmp_path, case):
 def test_contradicting_variables(tmp_path, cluster_spec, sentence):
     said = refused(tmp_path, CLUSTER_SPEC=cluster_spec, TF_CONFIG=spec())
     assert said == f"error: {sentence}\n"
+
+
+@pytest.mark.faults("sizes that no machine has", "exit 2, the setting named, not killed for memory")
+@pytest.mark.parametrize(
+    ("flags", "columns", "sentence"),
+    [
+        (
+            [],
+            "{kind: categorical, hash_buckets: 1000000000000000}",
+            "columns.shop.hash_buckets must",
+        ),
+        (["--hidden_units=1000000000"], "categorical", "--hidden_units must be within 1 and 65536"),
+        (
+            ["--batch_size=1000000000000"],
+            "categorical",
+            "is larger than the training set of 40 rows",
+        ),
+        (
+            ["--embedding_dim=4096"],
+            "{kind: categorical, hash_buckets: 1073741824}",
+            "The largest part is the embedding of shop: lower its hash_buckets",
+        ),
+        (["--hidden_units=" + "65536," * 64], "categorical", "The largest part is hidden layer 2"),
+    ],
+    ids=["hash buckets", "units", "batch", "embedding", "layers"],
+)
+def test_absurd_sizes(tmp_path, flags, columns, sentence):
+    rows = [f"shop {row % 3},{row}" for row in range(40)]
+    (tmp_path / "rides.csv").write_text("\n".join(["shop,y", *rows]))
+    (tmp_path / "run.yaml").write_text(
+        f"columns: {{shop: {columns}}}\nlabel: {{column: y, task: regression}}\n"
+        "data: {train: rides.csv}\ntraining: {steps: 2}\n"
+    )
+    done = run_task("--config=run.yaml", *flags, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1

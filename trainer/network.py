@@ -22,6 +22,7 @@ from trainer.columns import Tower
 from trainer.config import ModelConfig
 from trainer.errors import UserError
 from trainer.features import FeatureLayout
+from trainer.model_size import check_size, memory_bytes
 from trainer.optimizers import Parameter, ParameterKind
 from trainer.tables import Table, use_dense_update
 
@@ -61,7 +62,12 @@ class WideAndDeep(keras.Model):
             offset: constant of the logit: the label's mean or log-odds.
             seed: of the initial weights.
             precision: float32, or bfloat16 for the matrix products of the deep part.
+
+        Raises:
+            UserError: a part has no feature, or the weights do not fit into memory.
         """
+        if not isinstance(tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy):
+            check_size(layout, config, num_outputs, memory_bytes())
         super().__init__(name="wide_and_deep")
         self.optimizer = None  # Keras' own callbacks look for one; ours belongs to the program.
         self.stop_training = False  # set by callbacks; Keras defines it in fit only

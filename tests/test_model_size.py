@@ -1,0 +1,67 @@
+"""trainer.model_size: what is too large is refused before it is allocated."""
+
+import pytest
+
+from trainer import model_size
+from trainer.config import ModelConfig
+from trainer.encoders import IdFeature, NumberFeature
+from trainer.errors import UserError
+from trainer.features import FeatureLayout
+from trainer.model_size import check_size, memory_bytes
+
+
+def layout_of(*ids):
+    return FeatureLayout(ids=ids, numbers=(NumberFeature("age", wide=True, deep=True),))
+
+
+SHOP = IdFeature("shop", 1000, wide=True, embedding_dim=8)
+CITY = IdFeature("city", 500, wide=True, embedding_dim=0)
+# 1500 in the wide part; 8000 embedded; 9 inputs, 4 and 2 units.
+BYTES = 2 * 4 * (1500 + 8000 + 9 * 4 + 4 * 2)
+
+
+def test_model_that_fits_exactly_is_taken():
+    check_size(layout_of(SHOP, CITY), ModelConfig(hidden_units=(4, 2)), 1, BYTES)
+
+
+@pytest.mark.parametrize(
+    ("towers", "outputs", "num_bytes"),
+    [("both", 1, BYTES), ("wide", 2, 8 * 3000), ("deep", 1, BYTES - 8 * 1500)],
+)
+def test_model_of_one_weight_more_is_refused(towers, outputs, num_bytes):
+    config = ModelConfig(hidden_units=(4, 2), towers=towers)
+    check_size(layout_of(SHOP, CITY), config, outputs, num_bytes)
+    with pytest.raises(UserError, match=r"^the model has .* weights, which take .* GB to train;"):
+        check_size(layout_of(SHOP, CITY), config, outputs, num_bytes - 1)
+
+
+def test_largest_part_is_named():
+    huge = IdFeature("user", 2**30, wide=True, embedding_dim=181)
+    with pytest.raises(UserError) as caught:
+        check_size(layout_of(SHOP, huge), ModelConfig(), 1, 24 * 10**9)
+    assert str(caught.value) == (
+        "the model has 2e+11 weights, which take 1.6e+03 GB to train; this machine has 24 GB. The "
+        "largest part is the embedding of user: lower its hash_buckets, bins, embedding_dim or "
+        "model.hidden_units"
+    )
+    with pytest.raises(UserError, match="The largest part is hidden layer 2: "):
+        check_size(layout_of(SHOP), ModelConfig(hidden_units=(65_536, 65_536)), 1, 24 * 10**9)
+
+
+def test_ids_that_int32_cannot_count_are_refused():
+    ids = [IdFeature(f"c{i}", 2**30, wide=True, embedding_dim=0) for i in range(2)]
+    with pytest.raises(
+        UserError, match="of the wide part have 2147483648 ids, more than 2147483647"
+    ):
+        check_size(layout_of(*ids), ModelConfig(), 1, 10**15)
+    check_size(layout_of(*ids), ModelConfig(towers="deep"), 1, 10**15)
+
+
+def test_limit_of_a_container_counts(tmp_path, monkeypatch):
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(model_size, "_CGROUP_LIMIT", limit)
+    machine = memory_bytes()
+    assert machine > 10**8
+    for text, expected in (("max\n", machine), ("50000000\n", 50_000_000), (f"{10**20}", machine)):
+        limit.write_text(text)
+        assert memory_bytes() == expected
