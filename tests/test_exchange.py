@@ -8,7 +8,7 @@ import runs
 import yaml
 from clusters import Cluster
 from shop_table import write_shop_table
-from test_cluster_training import FLAGS, assert_same_training
+from test_cluster_training import FLAGS, assert_same_training, weights_of
 
 from trainer.exchange import is_sent_by_rows, most_ids
 
@@ -88,12 +88,11 @@ def test_tables_sent_by_rows_train_as_on_one_device(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         config = yaml.safe_load((write_shop_table(tmp_path / name) / "config.yaml").read_text())
-        config["crosses"] = [
-            # Updated by rows in both towers.
-            {"columns": ["city", "shop"], "bins": 200_000, "towers": ["wide", "deep"]},
-            # Updated as a whole, but a replica's 64 rows of a batch are less to send.
-            {"columns": ["shop", "city"], "bins": 1000, "towers": ["deep"], "embedding_dim": 4},
-        ]
+        # Updated by rows in both towers.
+        config["columns"]["shop"]["hash_buckets"] = 200_000
+        # Updated as a whole, but a replica's 64 rows of a batch are less to send.
+        cross = {"columns": ["city", "shop"], "bins": 1000, "towers": ["deep"], "embedding_dim": 4}
+        config["crosses"] = [cross]
         (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(config))
     flags = ("--config=config.yaml", *FLAGS)
     one = runs.run_task(f"--job_dir={tmp_path}/one/run", *flags, cwd=tmp_path / "one")
@@ -102,3 +101,6 @@ def test_tables_sent_by_rows_train_as_on_one_device(tmp_path):
         assert set(cluster.codes().values()) == {0}, cluster.log("worker")
     assert "weights are equal on all 2 replicas" in cluster.log("chief")
     assert_same_training(tmp_path / "one" / "run", tmp_path / "two" / "run", 1e-5)
+    rows = sorted(len(w) for w in weights_of(tmp_path / "two" / "run").values())
+    assert rows[-3] == 1000
+    assert rows[-2] >= 200_000

@@ -121,6 +121,7 @@ def train_and_evaluate(
             num_rows["train"],
             num_rows.get("validation", 0),
             distribution.num_replicas,
+            is_tpu=distribution.kind == "tpu",
         )
         objective = Objective(config, datasets.statistics)
         program = build_program(config, datasets, objective, plan, distribution)

@@ -119,7 +119,10 @@ class Optimizer(tf.Module):
         for parameter, gradient in zip(parameters, gradients, strict=True):
             _check(parameter, gradient)
         if context.num_replicas_in_sync > 1:
-            sent = [_to_send(p, g) for p, g in zip(parameters, gradients, strict=True)]
+            # TPUs cannot look for different ids.
+            is_tpu = isinstance(context.strategy, tf.distribute.TPUStrategy)
+            form = _merge if is_tpu else _to_send
+            sent = [form(p, g) for p, g in zip(parameters, gradients, strict=True)]
             gradients = add_over_replicas(context, sent)
         merged = [_merge(p, g) for p, g in zip(parameters, gradients, strict=True)]
         if self._config.clip_norm:

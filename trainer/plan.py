@@ -15,6 +15,8 @@ DEFAULT_EPOCHS = 40
 MOST_STEPS_PER_CALL = 64
 # Rows of a call are one tensor, of which three wait: large batches must not multiply by 64.
 MOST_ROWS_PER_CALL = 262_144
+# A TPU waits for its host between calls, and the host has the memory for long ones.
+TPU_STEPS_PER_CALL = 128
 MOST_EVALUATIONS = 1000
 # From here on one epoch is too coarse to choose the weights from (quality.md: flights was best
 # within the first epoch).
@@ -90,9 +92,16 @@ class Plan:
 
 
 def make_plan(
-    config: TrainingConfig, num_rows: int, num_validation_rows: int, num_replicas: int = 1
+    config: TrainingConfig,
+    num_rows: int,
+    num_validation_rows: int,
+    num_replicas: int = 1,
+    *,
+    is_tpu: bool = False,
 ) -> Plan:
     """The plan for a training set of `num_rows` rows.
+
+    What is auto: on TPU, calls of 128 steps, and on large tables no more evaluations than calls.
 
     Raises:
         UserError: the batch is larger than the training set, or cannot be cut into equal parts for
@@ -118,14 +127,19 @@ def make_plan(
     steps_per_epoch = num_rows / batch_size
     if config.eval_steps == "auto":
         eval_steps = _auto_eval_steps(
-            math.ceil(steps_per_epoch), num_rows, num_validation_rows / batch_size, total_steps
+            math.ceil(steps_per_epoch),
+            num_rows,
+            max(num_validation_rows / batch_size, TPU_STEPS_PER_CALL if is_tpu else 0),
+            total_steps,
         )
     else:
         eval_steps = config.eval_steps
-    if config.steps_per_call == "auto":
-        per_call = max(1, min(MOST_STEPS_PER_CALL, MOST_ROWS_PER_CALL // batch_size))
-    else:
+    if config.steps_per_call != "auto":
         per_call = config.steps_per_call
+    elif is_tpu:
+        per_call = TPU_STEPS_PER_CALL
+    else:
+        per_call = max(1, min(MOST_STEPS_PER_CALL, MOST_ROWS_PER_CALL // batch_size))
     return Plan(
         batch_size=batch_size,
         total_steps=total_steps,
@@ -150,14 +164,14 @@ def _total_steps(config: TrainingConfig, num_rows: int, batch_size: int) -> int 
 
 
 def _auto_eval_steps(
-    epoch_steps: int, num_rows: int, validation_steps: float, total_steps: int | None
+    epoch_steps: int, num_rows: int, least_steps: float, total_steps: int | None
 ) -> int:
-    """An epoch; on large tables 64 steps, or more where evaluating would take more rows.
+    """An epoch; on large tables 64 steps, or `least_steps` where evaluating would take more rows.
 
     Fewer where that would make more than 1,000 evaluations, but at least one an epoch.
     """
     steps = epoch_steps
     if num_rows >= LARGE_TABLE_ROWS:
-        steps = min(steps, max(LARGE_TABLE_EVAL_STEPS, math.ceil(validation_steps)))
+        steps = min(steps, max(LARGE_TABLE_EVAL_STEPS, math.ceil(least_steps)))
     rarely = math.ceil((total_steps or 0) / MOST_EVALUATIONS)
     return max(steps, min(rarely, epoch_steps))

@@ -71,6 +71,12 @@ class Program:
             decay = config.optimizer.ema_decay if distribution.has_average else 0.0
             self.average = MovingAverage(self.parameters, decay) if decay else None
             self.best = WeightCopy(self.parameters)
+        # The number of steps of a call is left open: a trace for each would cost a second, and on
+        # TPU a compilation.
+        rows = tf.TensorSpec((None, batch_size // distribution.num_peers, layout.width), tf.int32)
+        self.run_steps = tf.function(
+            self._run_steps, input_signature=[rows, tf.TensorSpec((), tf.int64)]
+        )
         self._step = self._replica_step
         if distribution.kind == "one_device":
             self._step = tf.function(
@@ -124,9 +130,7 @@ class Program:
         distribution.coordinator.join()
         return np.concatenate([part.fetch() for part in parts])
 
-    # Calls have several lengths, and a trace costs a second: one more serves all of them.
-    @tf.function(reduce_retracing=True)
-    def run_steps(self, rows_SPW: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:
+    def _run_steps(self, rows_SPW: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:
         """S steps on the replicas of one process; (S,) float32 losses, its share of them."""
         num_steps = tf.shape(rows_SPW)[0]
         losses = tf.TensorArray(tf.float32, num_steps)
@@ -156,7 +160,7 @@ class Program:
     @tf.function(autograph=False)
     def predict(self, rows_PW: tf.Tensor) -> tf.Tensor:
         """(P, O) float32 logits of packed rows, on the replicas of this process."""
-        if self.distribution.num_local_replicas == 1:
+        if self.distribution.num_local_replicas == 1 and self.distribution.kind != "tpu":
             return self._replica_predict(rows_PW)
         rows = self.distribution.per_replica(rows_PW)
         logits = self.strategy.run(self._replica_predict, args=(rows,))
