@@ -118,3 +118,9 @@ def test_one_bad_row_spoils_no_other(write, monkeypatch):
         first += rows.num_records
     assert bad == [(17, "column fare: 'x' is not a number"), (23, "3 fields instead of 4")]
     assert good == [row for row in range(30) if row not in (17, 23)]
+
+
+def test_record_of_two_bytes_is_a_stretch_of_its_own(write, monkeypatch):
+    monkeypatch.setattr(csv_files, "BLOCK_BYTES", len(HEADER) + 2)
+    stretches = read(write(HEADER + "1\n1,1,red,x\n"))
+    assert [(rows.num_records, len(rows.problems)) for rows in stretches] == [(1, 1), (1, 0)]

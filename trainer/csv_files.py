@@ -191,7 +191,7 @@ class CsvFile:
         skip: Any = None,
         encoding: str = "utf-8",
     ) -> pa.Table:
-        if encoding == "utf-8" and chunk.slice(0, len(_BOM)).to_pybytes() == _BOM:
+        if encoding == "utf-8" and chunk.slice(0, min(chunk.size, len(_BOM))).to_pybytes() == _BOM:
             # Arrow leaves out a mark at the start, which within a file belongs to the value.
             chunk = pa.py_buffer(_BOM + chunk.to_pybytes())
         return pyarrow.csv.read_csv(
