@@ -149,13 +149,28 @@ def test_only_what_a_run_wrote_is_discarded(job_dir):
     folder = claimed(job_dir)
     folder.complete({})
     mine = ["config.yaml", "statistics.json", "metrics.jsonl", "model/saved_model.pb"]
-    mine += ["checkpoints/step-000000001/manifest.json", "logs/train/events"]
+    mine += ["checkpoints/step-000000001/manifest.json", "logs/train/events.out.tfevents.1.host"]
+    mine += ["logs/evaluator/validation/events.out.tfevents.2.host"]
     for name in [*mine, "notes.txt", "sample/train-0.csv"]:
         storage.write_text(folder.path(name), "")
     folder.discard()
     assert storage.list_dir(job_dir) == ["notes.txt", "sample"]
     assert not folder.is_complete()
     folder.discard()
+
+
+def test_folders_that_hold_more_than_a_run_keep_it(tmp_path):
+    """--model_dir, --checkpoint_dir and --log_dir may name a folder full of other things."""
+    home = tmp_path / "home"
+    theirs = ["thesis.tex", "train/data.csv", "variables.txt", "step-1/a", "assets-2/b"]
+    mine = ["saved_model.pb", "step-000000064/manifest.json", "train/events.out.tfevents.1.host"]
+    for name in [*theirs, *mine]:
+        storage.write_text(str(home / name), "")
+    output = dict.fromkeys(("model_dir", "checkpoint_dir", "log_dir"), str(home))
+    output["job_dir"] = str(tmp_path / "run")
+    RunFolder(config_of(output["job_dir"], output=output)).discard()
+    left = [str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()]
+    assert sorted(left) == sorted(theirs)
 
 
 def test_a_half_discarded_run_does_not_look_complete(tmp_path, monkeypatch):
@@ -217,12 +232,13 @@ def test_a_folder_that_cannot_be_written_is_found_before_training(tmp_path, name
 def test_discard_removes_the_marker_first_and_the_identity_last(job_dir, monkeypatch):
     """A kill amid it leaves no complete run, and no checkpoints of which nobody knows the run."""
     folder = claimed(job_dir)
+    storage.write_text(folder.path("checkpoints/step-000000001/manifest.json"), "")
     removed = []
     monkeypatch.setattr(storage, "remove", removed.append)
     folder.discard()
     assert removed[0] == storage.join(job_dir, "COMPLETE")
     assert removed[-1] == storage.join(job_dir, "run.json")
-    assert storage.join(job_dir, "checkpoints") in removed
+    assert storage.join(job_dir, "checkpoints", "step-000000001") in removed
 
 
 @pytest.mark.parametrize(

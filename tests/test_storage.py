@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from trainer import storage
+from trainer import cloud_files, storage
 from trainer.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -254,3 +255,14 @@ def test_content_fingerprint_is_that_of_a_copy_and_of_nothing_else(root, tmp_pat
     assert prints[0] == prints[1]
     assert len(set(prints)) == 3
     assert [text.partition("-")[0] for text in prints] == ["2", "2", "2", "3"]
+
+
+@pytest.mark.parametrize("name", ["f/../../x", "f/{outside}/x"])
+def test_objects_are_not_copied_out_of_the_folder(tmp_path, monkeypatch, name):
+    """Names that the emulator refuses and Cloud Storage takes."""
+    name = name.format(outside=tmp_path)
+    blob = SimpleNamespace(name=name, download_to_filename=lambda path, **_: Path(path).touch())
+    monkeypatch.setattr(cloud_files, "tree", lambda path: [blob])
+    with pytest.raises(UserError, match=r"gs://b/f has an object '.*x', which would be copied"):
+        storage.fetch_dir("gs://b/f", str(tmp_path / "a" / "b"))
+    assert not (tmp_path / "x").exists()

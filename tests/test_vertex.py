@@ -52,6 +52,12 @@ def test_trial_variable_wins_over_the_cluster():
     assert read_environment({"CLUSTER_SPEC": spec, "CLOUD_ML_TRIAL_ID": "7"}).trial_id == "7"
 
 
+@pytest.mark.parametrize("trial", ["../../x", "a/b", ".", "1 2"])
+def test_trial_that_is_no_name_of_a_folder_is_refused(trial):
+    with pytest.raises(UserError, match=r"trial must be named by letters.*; received '"):
+        read_environment({"CLOUD_ML_TRIAL_ID": trial})
+
+
 def test_managed_csv_dataset_gives_its_patterns():
     folder = "gs://b/dataset-1-table-2026"
     environment = read_environment(

@@ -81,8 +81,13 @@ class CheckpointFolder:
         for found in self._folders():
             # Of later steps, too old, or left half-written by a kill.
             if found not in kept:
-                storage.remove(storage.join(self._path(found), MANIFEST))
-                storage.remove(self._path(found))
+                self._remove(found)
+
+    def discard(self) -> None:
+        """Delete all checkpoints, and nothing else that is in the folder."""
+        for step in self._folders():
+            self._remove(step)
+        storage.remove_if_empty(self.directory)
 
     def restore_latest(self, variables: tf.train.Checkpoint) -> dict[str, Any] | None:
         """Restore the newest intact checkpoint; its state, or None where there is none at all.
@@ -113,6 +118,10 @@ class CheckpointFolder:
                 "step 0 with --resume=restart"
             )
         return None
+
+    def _remove(self, step: int) -> None:
+        storage.remove(storage.join(self._path(step), MANIFEST))
+        storage.remove(self._path(step))
 
     def _folders(self) -> list[int]:
         """Steps of all checkpoints, committed or not, oldest first."""

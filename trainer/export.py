@@ -261,12 +261,18 @@ def _save(module: tf.Module, export_dir: str, signatures: dict[str, Any]) -> Non
         ) from error
 
 
+def discard_model(model_dir: str) -> None:
+    """Delete the SavedModel in a folder, saved_model.pb first, and nothing else that is there."""
+    for part in _PARTS:
+        storage.remove(storage.join(model_dir, part))
+    storage.remove_if_empty(model_dir)
+
+
 def _publish(export_dir: str, model_dir: str) -> None:
     """Put the export into `model_dir` in the place of an older one; other files there are left.
 
     The old saved_model.pb goes first and the new one comes last, so that a reader never sees a
     graph beside the variables of another.
     """
-    for part in _PARTS:
-        storage.remove(storage.join(model_dir, part))
+    discard_model(model_dir)
     storage.commit_dir(export_dir, model_dir, last=_PARTS[0])

@@ -138,6 +138,16 @@ class Scalars(keras.callbacks.Callback):
         self._copied_at = time.monotonic()
 
 
+def discard_logs(log_dir: str) -> None:
+    """Delete the event files of a run and its evaluator, and nothing else that is in the folder."""
+    for part in ("evaluator/validation", "evaluator", "validation", "train", ""):
+        folder = storage.join(log_dir, part)
+        for name in storage.list_dir(folder):
+            if name.startswith("events.out.tfevents."):
+                storage.remove(storage.join(folder, name))
+        storage.remove_if_empty(folder)
+
+
 def _open_writer(path: str) -> tf.summary.SummaryWriter:
     try:
         return tf.summary.create_file_writer(path)

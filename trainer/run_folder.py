@@ -6,8 +6,11 @@ import json
 from typing import Any
 
 from trainer import storage
+from trainer.checkpoint import CheckpointFolder
 from trainer.config import Config
 from trainer.errors import UserError, quoted
+from trainer.export import discard_model
+from trainer.observers import discard_logs
 
 # Settings that may differ between the starts of one run: they do not change what is learned.
 # data.storage and its budgets do: streamed rows come in another order.
@@ -26,7 +29,7 @@ _FREE_SETTINGS = (
 )
 
 
-_FILES = ("config.yaml", "statistics.json", "metrics.jsonl", "report.json", "COMPLETE", "run.json")
+_FILES = ("config.yaml", "statistics.json", "metrics.jsonl", "report.json", "run.json")
 
 Identity = dict[str, dict[str, Any]]
 
@@ -61,13 +64,15 @@ class RunFolder:
         return self._read_json("report.json")
 
     def discard(self) -> None:
-        """Remove what an earlier run left here; nothing else in the folder is touched."""
+        """Remove what an earlier run left here; nothing else in its folders is touched."""
         # COMPLETE goes first: a run that is half discarded must not look complete. run.json goes
         # last: without it, checkpoints that are left would be taken for those of any run.
-        names = (*map(self.path, _FILES),)
-        folders = (self.checkpoint_dir, self.log_dir, self.model_dir)
-        for path in (self.path("COMPLETE"), *folders, *names):
-            storage.remove(path)
+        storage.remove(self.path("COMPLETE"))
+        CheckpointFolder(self.checkpoint_dir).discard()
+        discard_logs(self.log_dir)
+        discard_model(self.model_dir)
+        for name in _FILES:
+            storage.remove(self.path(name))
 
     def identify(self, config: Config, fingerprints: dict[str, str]) -> Identity:
         """What makes two starts the same run: the settings that matter, and the data files."""

@@ -11,6 +11,7 @@ the run, which goes on from its newest checkpoint when it is started again.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import shutil
@@ -162,6 +163,13 @@ def remove_unfinished(path: str) -> None:
             file.unlink(missing_ok=True)
 
 
+def remove_if_empty(path: str) -> None:
+    """Delete a local folder with nothing in it; buckets have no folders."""
+    if not is_remote(path):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+
+
 def fingerprint(path: str) -> str:
     """A text that changes when the file does: size and mtime in ns, or size and generation.
 
@@ -239,7 +247,7 @@ def fetch_dir(source: str, local_dir: str) -> None:
     """Copy a folder, local or remote, to a local one that is made; equal names are replaced.
 
     Raises:
-        UserError: `source` is no folder, or has no file.
+        UserError: `source` is no folder, has no file, or names one outside of it.
     """
     with access("read", source):
         if is_remote(source):
@@ -251,6 +259,11 @@ def fetch_dir(source: str, local_dir: str) -> None:
             ]
             for blob in blobs:
                 target = Path(local_dir, blob.name[len(prefix) :])
+                if not target.resolve().is_relative_to(Path(local_dir).resolve()):
+                    raise UserError(
+                        f"{source} has an object {blob.name!r}, which would be copied to another "
+                        "folder; delete it"
+                    )
                 target.parent.mkdir(parents=True, exist_ok=True)
                 blob.download_to_filename(str(target), **cloud_files.patience())
             found = bool(blobs)

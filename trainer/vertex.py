@@ -6,6 +6,7 @@ parses: which setting wins is decided in `cli.py`. A variable that is empty coun
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -72,14 +73,21 @@ def read_environment(environ: Mapping[str, str]) -> VertexEnvironment:
     """The replica's environment from its variables; all fields None outside Vertex AI.
 
     Raises:
-        UserError: CLUSTER_SPEC or TF_CONFIG is malformed or they contradict each other; the managed
-            dataset has a format that cannot be read.
+        UserError: CLUSTER_SPEC or TF_CONFIG is malformed or they contradict each other; the trial's
+            name is no name of a folder; the managed dataset has a format that cannot be read.
 
     Source: Vertex AI, "Environment variables for special Cloud Storage directories",
     "Distributed training", "Use managed datasets".
     """
     data_format, uris = _read_data(environ)
     cluster, trial_id = read_cluster(environ)
+    trial_id = environ.get("CLOUD_ML_TRIAL_ID") or trial_id
+    if trial_id is not None and not re.fullmatch(r"[\w-]+", trial_id):
+        # It names a folder.
+        raise UserError(
+            f"the trial must be named by letters, digits, - and _; received {quoted(trial_id)} "
+            "from CLOUD_ML_TRIAL_ID, CLUSTER_SPEC or TF_CONFIG"
+        )
     return VertexEnvironment(
         model_dir=environ.get("AIP_MODEL_DIR") or None,
         checkpoint_dir=environ.get("AIP_CHECKPOINT_DIR") or None,
@@ -88,7 +96,7 @@ def read_environment(environ: Mapping[str, str]) -> VertexEnvironment:
         train=uris["TRAINING"],
         validation=uris["VALIDATION"],
         test=uris["TEST"],
-        trial_id=environ.get("CLOUD_ML_TRIAL_ID") or trial_id,
+        trial_id=trial_id,
         metric_file=environ.get("CLOUD_ML_HP_METRIC_FILE") or None,
         job_id=environ.get("CLOUD_ML_JOB_ID") or None,
         project_number=environ.get("CLOUD_ML_PROJECT_ID") or None,
