@@ -363,8 +363,8 @@ def test_restart_deletes_links_and_not_what_they_lead_to(tmp_path):
     precious.mkdir()
     (precious / "file").write_text("kept")
     run = tmp_path / "run"
-    (run / "logs").mkdir(parents=True)
-    for name in ("logs/link", "checkpoints", "model"):
+    for name in ("logs/train/events.out.tfevents.1", "checkpoints/step-000000064", "model/assets"):
+        (run / name).parent.mkdir(parents=True)
         (run / name).symlink_to(precious)
     (run / "report.json").symlink_to(precious / "file")
     values = {"columns": {"x": "numeric"}, "label": {"column": "y", "task": "regression"}}
