@@ -177,6 +177,18 @@ class Run:
             stdout=subprocess.DEVNULL,
             TMPDIR=str(self._scratch_dir.resolve()),
         )
+        try:
+            samples = self._watch(process, life, seconds)
+            process.send_signal(signal.Signals[name])
+            _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            process.kill()
+        expected = -signal.SIGKILL if name == "SIGKILL" else 75
+        if process.returncode != expected:
+            raise SystemExit(f"{life} gave {process.returncode} instead of {expected}: {errors}")
+        return samples
+
+    def _watch(self, process: subprocess.Popen[str], life: str, seconds: float) -> list[Sample]:
         started, samples = time.monotonic(), []
         evaluated_before, evaluated_at, trained = self._evaluated(), 0.0, 0.0
         while trained < seconds:
@@ -188,11 +200,6 @@ class Run:
             trained = now - evaluated_at if evaluated_at else 0.0
             samples.append(measure(process.pid, life, now - started, trained, self._scratch_dir))
             time.sleep(1)
-        process.send_signal(signal.Signals[name])
-        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
-        expected = -signal.SIGKILL if name == "SIGKILL" else 75
-        if process.returncode != expected:
-            raise SystemExit(f"{life} gave {process.returncode} instead of {expected}: {errors}")
         return samples
 
     def _evaluated(self) -> int:
