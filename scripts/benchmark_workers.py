@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -160,6 +161,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--log_dir", help="where logs are kept; a temporary folder without")
     parser.add_argument("flags", nargs="*", help="after --: flags of trainer.task")
     options = parser.parse_args(argv)
+    # As an exception, on which the workers are ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     cores = sorted(os.sched_getaffinity(0))[:2]
     if len(cores) < 2:
         sys.exit("two workers need two cores; this process may use one")
