@@ -89,3 +89,8 @@ def test_first_records_leave_out_blank_lines_and_one_that_may_be_cut():
     assert csv_records.first_records(data, ",", is_cut=True) == [["1", "2"], ["3", "4"]]
     assert len(csv_records.first_records(b"1\n" * 50, ",", is_cut=True)) == 10
     assert csv_records.first_records(b"1,2\n" + b"x" * 200_000, ",", is_cut=False) == [["1", "2"]]
+
+
+def test_quote_left_open_after_blank_lines_is_a_record():
+    assert take_record(b'\n\r\n"', ",") == (("",), b"")
+    assert take_record(b'\n"a\nb', ",") == (("a\nb",), b"")

@@ -265,6 +265,7 @@ def test_malformed_json_is_refused(spoil):
         ('"sd": ', '"sd": -', "label.sd: .*greater than or equal to 0"),
         ('"mean": ', '"mean": NaN, "x": ', "label.mean: .*finite"),
         ('"mean": ', '"mean": null, "x": ', "label.mean: .*valid number"),
+        ('"mean": ', '"mean": 1e39, "x": ', "label.mean: .*less than or equal to 3"),
         ('"quantiles": [', '"quantiles": ["1", ', "label.quantiles.0: .*valid number"),
         ("{", "[{", "JSON"),
     ],

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 _HEAD_RECORDS = 10
 # A record in which every quote quotes: good for a header.
-_RECORD = re.compile(rb'[\r\n]*(?:[^"\r\n]|"[^"]*")*(?:\r\n|\r|\n|\Z)')
+_RECORD = re.compile(rb'(?:[^"\r\n]|"[^"]*")*(?:\r\n|\r|\n|\Z)')
 
 
 def take_record(data: bytes, delimiter: str) -> tuple[tuple[str, ...], bytes]:
@@ -21,9 +21,10 @@ def take_record(data: bytes, delimiter: str) -> tuple[tuple[str, ...], bytes]:
     >>> take_record(b'a,"b c"\\n1,2\\n', ",")
     (('a', 'b c'), b'1,2\\n')
     """
+    data = data.lstrip(b"\r\n")
     match = _RECORD.match(data)
     end = match.end() if match else len(data)
-    return tuple(next(_reader(data[:end].lstrip(b"\r\n"), delimiter))), data[end:]
+    return tuple(next(_reader(data[:end], delimiter))), data[end:]
 
 
 def first_records(data: bytes, delimiter: str, is_cut: bool) -> list[list[str]]:

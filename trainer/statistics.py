@@ -27,7 +27,9 @@ GRID_INTERVALS = 1000
 
 Column = Any  # numpy or Arrow array; Arrow has no type annotations
 Count = Annotated[int, Field(ge=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+# Of float32, as the numbers of a file are read: beyond them the model would get infinities.
+Number = Annotated[float, Field(ge=-3.4028235e38, le=3.4028235e38)]
+NotNegative = Annotated[float, Field(ge=0, le=3.4028235e38)]
 # A file of statistics has exactly these fields, and finite numbers.
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -45,17 +47,17 @@ class NumberStatistics:
 
     count: Count
     missing: Count
-    mean: float
+    mean: Number
     sd: NotNegative
-    minimum: float
-    maximum: float
-    kurtosis: float
+    minimum: Number
+    maximum: Number
+    kurtosis: Number
     zeros: Count
-    mode: float
+    mode: Number
     mode_share: NotNegative
     distinct: Count
-    quantiles: tuple[float, ...]
-    distinct_quantiles: tuple[float, ...]
+    quantiles: tuple[Number, ...]
+    distinct_quantiles: tuple[Number, ...]
 
     __pydantic_config__ = _STRICT
 
