@@ -120,7 +120,8 @@ def test_run_that_lost_its_lock_writes_no_more(bucket):
     path = f"{bucket}/e/LOCK"
     lock = quick(path)
     with lock:
-        storage.write_text(path, json.dumps({"owner": "process 2 on there"}))
+        # Whatever its generation is: it may be renewed at this moment.
+        cloud_files.new_blob(path).upload_from_string(json.dumps({"owner": "process 2 on there"}))
         lock._thread.join(5)
         with pytest.raises(UserError, match=r"bucket/e was taken over by another run"):
             lock.check()
