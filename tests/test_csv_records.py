@@ -80,7 +80,7 @@ def test_header_is_taken_off():
     rest = b'"x\n",2\n'
     for header in (b'a,"b\nc"\n', b'\r\n\na,"b\nc"\r\n', b'"a","b\nc"\r'):
         assert csv_records.take_record(header + rest, ",") == (("a", "b\nc"), rest)
-    assert csv_records.csv_records.take_record(b"a;b", ";") == (("a", "b"), b"")
+    assert csv_records.take_record(b"a;b", ";") == (("a", "b"), b"")
 
 
 def test_first_records_leave_out_blank_lines_and_one_that_may_be_cut():
