@@ -124,3 +124,9 @@ def test_record_of_two_bytes_is_a_stretch_of_its_own(write, monkeypatch):
     monkeypatch.setattr(csv_files, "BLOCK_BYTES", len(HEADER) + 2)
     stretches = read(write(HEADER + "1\n1,1,red,x\n"))
     assert [(rows.num_records, len(rows.problems)) for rows in stretches] == [(1, 1), (1, 0)]
+
+
+def test_header_longer_than_a_block_is_refused(write, monkeypatch):
+    monkeypatch.setattr(csv_files, "BLOCK_BYTES", len(HEADER) - 1)
+    with pytest.raises(UserError, match=r"line 1 does not end within 20 bytes; expected the names"):
+        read(write(GOOD_TEXT))

@@ -75,10 +75,10 @@ class CsvFile:
         _check_encoding(path, head)
         if not self._start.strip(b"\r\n"):
             raise UserError(f"{path} is empty; expected rows of {len(columns)} columns or more")
+        self._is_cut = len(head) >= BLOCK_BYTES
         self.has_header = csv_format.column_names is None
         self.names = csv_format.column_names or self._take_header()
-        is_cut = len(head) >= BLOCK_BYTES
-        records = first_records(self._start, csv_format.delimiter, is_cut=is_cut)
+        records = first_records(self._start, csv_format.delimiter, is_cut=self._is_cut)
         self.has_rows = bool(self._start.strip(b"\r\n"))
         _check_head(path, self.names, records, has_header=self.has_header)
 
@@ -112,6 +112,11 @@ class CsvFile:
                 f"{self._path}: line 1 does not name columns: {error}; "
                 "if the file has no header, list them in data.column_names"
             ) from error
+        if not self._start and self._is_cut:
+            raise UserError(
+                f"{self._path}: line 1 does not end within {BLOCK_BYTES} bytes; expected the names "
+                "of the columns. If the file has no header, list them in data.column_names"
+            )
         _check_header(self._path, names, self._columns)
         return names
 
