@@ -136,7 +136,8 @@ def test_run_that_lost_its_lock_writes_no_more(bucket):
 def test_process_of_the_same_name_is_another_run(bucket):
     """A job that Vertex AI starts again, while its old process still lives somewhere."""
     path = f"{bucket}/f/LOCK"
-    with quick(path, "job 5") as old, quick(path, "job 5") as new:
+    # Seldom renewed, so that it is not at the very moment of the takeover.
+    with RunLock(path, "job 5", renewal_seconds=1.0) as old, quick(path, "job 5") as new:
         old._thread.join(5)
         with pytest.raises(UserError, match="was taken over by another run"):
             old.check()
