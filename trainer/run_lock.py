@@ -193,11 +193,15 @@ class RunLock:
         """The holder and the generation of the lock; '' and 0 where there is none."""
         try:
             generation = int(cloud_files.find_blob(self._path).generation)
-            return str(json.loads(storage.read_text(self._path))["owner"]), generation
+            with storage.access("read", self._path):
+                # Of whatever generation: it may be renewed at this moment.
+                blob = cloud_files.new_blob(self._path)
+                text = blob.download_as_text(**cloud_files.patience())
+            return str(json.loads(text)["owner"]), generation
         except FileNotFoundError:
             return "", 0
         except (UserError, ValueError, KeyError, TypeError):
-            # Renewed between the two requests, or nothing that a run has written.
+            # Gone between the two requests, or nothing that a run has written.
             return "another run", generation
 
     def _renew(self) -> None:
