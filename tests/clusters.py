@@ -24,8 +24,20 @@ def free_ports(count):
 class Cluster:
     """Its processes write to `<role>-<index>.log` in `cwd` and share `run` there."""
 
-    def __init__(self, cwd, *flags, evaluator=False, absent=(), variables=None, **counts):
-        """Start all tasks but those in `absent`; `variables` are added by task."""
+    def __init__(
+        self, cwd, *flags, evaluator=False, absent=(), variables=None, prefixes=None, **counts
+    ):
+        """Start all tasks but those in `absent`.
+
+        Args:
+            cwd: of the processes.
+            flags: of all.
+            evaluator: whether there is one.
+            absent: tasks that are not started.
+            variables: more of the environment, by task.
+            prefixes: words before the command, by task.
+            counts: processes by role.
+        """
         counts = {**ROLES, **counts}
         ports = iter(free_ports(sum(counts.values())))
         self.addresses = {
@@ -33,7 +45,7 @@ class Cluster:
         }
         tasks = [(role, i) for role, n in counts.items() for i in range(n)]
         self.cwd, self.flags, self.processes = Path(cwd), flags, {}
-        self.variables = variables or {}
+        self.variables, self.prefixes = variables or {}, prefixes or {}
         for task in [*tasks, *([("evaluator", 0)] if evaluator else [])]:
             if task not in absent:
                 self.start(*task)
@@ -42,7 +54,10 @@ class Cluster:
         spec = {"cluster": self.addresses, "task": {"type": role, "index": index}}
         with (self.cwd / f"{role}-{index}.log").open("w") as log:
             self.processes[role, index] = subprocess.Popen(
-                runs.command(f"--job_dir={self.cwd}/run", *self.flags),
+                [
+                    *self.prefixes.get((role, index), ()),
+                    *runs.command(f"--job_dir={self.cwd}/run", *self.flags),
+                ],
                 cwd=self.cwd,
                 env=runs.environment(
                     TF_CONFIG=json.dumps(spec), **self.variables.get((role, index), {})

@@ -3,6 +3,7 @@
 import shutil
 import signal
 import socket
+import subprocess
 import time
 
 import numpy as np
@@ -12,7 +13,7 @@ import tensorflow as tf
 from clusters import Cluster
 from shop_table import write_shop_table
 
-FLAGS = ("--config=config.yaml", "--steps=2048")
+FLAGS = ("--config=config.yaml", "--steps=8192")
 # Too long to end by itself within a test.
 ENDLESS = ("--config=config.yaml", "--steps=10000000", "--eval_steps=4096")
 # Within which a process that is left must have ended by itself.
@@ -211,6 +212,29 @@ def test_clocks_apart(job, whole):
         np.testing.assert_array_equal(final_variables(job)[name], value, err_msg=name)
 
 
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode != 0,
+    reason="needs `unshare -rm`, to give a process a disk of its own",
+)
+@pytest.mark.faults("a parameter server on a disk of its own", "checkpoints and model on the chief")
+def test_server_with_its_own_disk(job):
+    disk = job / "disk"
+    disk.mkdir()
+    hidden = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs none {disk} && exec "$@"', "sh"]
+    flags = ("--config=config.yaml", "--steps=512")
+    with Cluster(
+        job,
+        *flags,
+        worker=1,
+        ps=1,
+        variables={CHIEF: {"TMPDIR": str(disk)}},
+        prefixes={SERVER: hidden},
+    ) as cluster:
+        assert cluster.processes[CHIEF].wait(300) == 0, cluster.log("chief")
+        assert set(cluster.codes().values()) == {0}
+    assert len(final_variables(job)) > 10
+
+
 @pytest.mark.parametrize("victim", [SERVER, WORKER, CHIEF], ids=["ps", "worker", "chief"])
 @pytest.mark.faults(
     "kill -9 with parameter servers", "chief: goes on or 75; servers end when it stays away"
@@ -228,5 +252,5 @@ def test_killed_process_of_an_asynchronous_job(victim, job):
     assert codes == expected, cluster.log("chief")
     if victim != CHIEF:
         assert "the chief (localhost:" in cluster.last_line("worker", 1)
-    with Cluster(job, "--config=config.yaml", "--steps=10000000", worker=2, ps=1) as cluster:
+    with Cluster(job, *ENDLESS, worker=2, ps=1) as cluster:
         cluster.wait_for("resuming at step")

@@ -23,6 +23,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer import storage
+from trainer.distribution import PEER_ERRORS, local_cpu
 from trainer.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class CheckpointFolder:
             with self._scratch_folder("restore") as folder:
                 problem = self._fetch(step, folder)
                 if not problem:
-                    variables.read(str(folder / "variables")).assert_consumed()
+                    _read(variables, str(folder / "variables"))
                     return json.loads((folder / "state.json").read_text())
             logger.warning(
                 "checkpoint %s is damaged: %s; trying the one before", self._path(step), problem
@@ -181,10 +182,17 @@ class CheckpointFolder:
 def _write(variables: tf.train.Checkpoint, prefix: str) -> None:
     """Write the variables; what the system has against it is an OSError, as Python's own is."""
     try:
-        variables.write(prefix)
+        variables.write(prefix, tf.train.CheckpointOptions(experimental_io_device=local_cpu()))
+    except PEER_ERRORS:
+        raise  # A parameter server is gone; the disk has nothing to do with it.
     except tf.errors.OpError as error:
         # "{{function_node ...}} PATH; No space left on device [Op:SaveV2]"
         raise OSError(error.message.rpartition("; ")[2].partition(" [Op:")[0]) from error
+
+
+def _read(variables: tf.train.Checkpoint, prefix: str) -> None:
+    options = tf.train.CheckpointOptions(experimental_io_device=local_cpu())
+    variables.read(prefix, options).assert_consumed()
 
 
 def _problem(folder: Path) -> str:

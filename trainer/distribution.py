@@ -20,7 +20,7 @@ from trainer.errors import Interrupted, UserError
 
 StrategyKind = Literal["one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu"]
 # What TensorFlow raises where another process of the cluster is gone.
-_PEER_ERRORS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
+PEER_ERRORS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,22 @@ class Distribution:
         """
         try:
             yield
-        except _PEER_ERRORS as error:
+        except PEER_ERRORS as error:
             if self.num_peers == 1 and self.coordinator is None:
                 raise
             raise Interrupted(
                 f"another process of the cluster is gone ({_reason(error)}); start all of them "
                 "again to go on from the last checkpoint"
             ) from error
+
+
+def local_cpu() -> str:
+    """The full name of this process's CPU, for TensorFlow's options on files.
+
+    Without it a parameter server writes and reads its variables on its own machine's disk.
+    """
+    with tf.device("CPU:0"):
+        return tf.constant(0.0).device
 
 
 @tf.function(reduce_retracing=True, autograph=False)

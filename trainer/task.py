@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 
 from trainer import cli, flags, logs
-from trainer.errors import Interrupted
+from trainer.errors import Interrupted, UserError
 from trainer.outcome import exit_code_of
-from trainer.vertex import read_environment
+from trainer.vertex import VertexEnvironment, read_environment
 
 logger = logging.getLogger("trainer.task")  # __name__ is __main__ here
 
@@ -47,13 +47,29 @@ def _run(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:
 def console_main() -> int:
     """Run the console script."""
     exit_code = main(sys.argv[1:], os.environ)
-    if exit_code == Interrupted.exit_code and read_environment(os.environ).is_distributed_on_vertex:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    environment = _environment(os.environ)
+    is_interrupted = exit_code == Interrupted.exit_code
+    if is_interrupted and environment.is_distributed_on_vertex:
         # There any exit code but 134 and 139 of one replica is the end of the job, and those two
         # start it again: what one that lost its peer, or stopped with it, wants.
         # Source: Vertex AI, "Understand the custom training service", section on failures.
-        sys.stdout.flush()
         os.abort()
+    addresses = environment.cluster.addresses
+    if "ps" in addresses or (is_interrupted and addresses):
+        # Threads of TensorFlow wait for a lost process for ever, and Python's normal end for them.
+        # Not after a synchronous run's good end: the others may still be hearing of it.
+        os._exit(exit_code)
     return exit_code
+
+
+def _environment(environ: Mapping[str, str]) -> VertexEnvironment:
+    """The replica's environment; that of no replica where it is malformed, which was said."""
+    try:
+        return read_environment(environ)
+    except UserError:
+        return VertexEnvironment()
 
 
 if __name__ == "__main__":
