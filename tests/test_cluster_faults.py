@@ -173,6 +173,22 @@ def test_terminated_while_waiting(job):
     assert cluster.last_line(*CHIEF) == "interrupted: SIGTERM; start again to go on"
 
 
+@pytest.mark.faults("a worker with an old copy of the data", "all: 2 and one sentence")
+def test_data_that_differ_between_the_processes(job):
+    stale = job / "stale"
+    stale.mkdir()
+    write_shop_table(stale)
+    rows = (stale / "train.csv").read_text().replace("c1,", "c2,")
+    (stale / "train.csv").write_text(rows)
+    elsewhere = ["sh", "-c", f'cd {stale} && exec "$@"', "sh"]
+    with Cluster(job, *FLAGS, worker=1, prefixes={WORKER: elsewhere}) as cluster:
+        assert cluster.codes() == {CHIEF: 2, WORKER: 2}, cluster.log("chief")
+    for task in (CHIEF, WORKER):
+        assert "error: the config or a data file differs between the processes" in cluster.log(
+            *task
+        )
+
+
 @pytest.mark.faults("a port in use", "2 and one sentence; the other: 75")
 def test_port_in_use(job):
     with Cluster(job, *FLAGS, "--peer_timeout_seconds=5", worker=1, absent=[CHIEF]) as cluster:

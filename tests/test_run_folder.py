@@ -187,6 +187,14 @@ def test_a_half_discarded_run_does_not_look_complete(tmp_path, monkeypatch):
     assert removed[0] == "COMPLETE"
 
 
+def test_checksum_tells_runs_apart(job_dir):
+    config = config_of(job_dir)
+    one = RunFolder.checksum(RunFolder(config).identify(config, FILES))
+    assert one == RunFolder.checksum(RunFolder(config).identify(config, dict(FILES)))
+    assert one != RunFolder.checksum(RunFolder(config).identify(config, {"a": "1"}))
+    assert 0 <= one < 2**24
+
+
 def test_the_claim_is_readable(tmp_path):
     claimed(str(tmp_path))
     known = json.loads((tmp_path / "run.json").read_text())

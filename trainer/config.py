@@ -230,7 +230,8 @@ class TrainingConfig(_Section):
         1, description="Seed of initial weights, shuffling and dropout."
     )
     steps_per_call: Auto | Positive = Field(
-        "auto", description="Steps inside one call of the compiled loop; auto: 64, or 262,144 rows."
+        "auto",
+        description="Steps inside one call of the compiled loop; auto: 64 (TPU: 128), or 262,144 rows.",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the deep part's matrix products."

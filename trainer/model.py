@@ -106,6 +106,8 @@ def train_and_evaluate(
             logger.info("%s is complete; --resume=restart runs it again", folder.job_dir)
             return folder.read_report()
 
+        distribution.check_equal("the config or a data file", folder.checksum(identity))
+
         # 1. Data: statistics of the training rows, encoded rows.
         keras.utils.set_random_seed(config.training.seed)
         datasets = build_datasets(config, files)
@@ -213,7 +215,7 @@ def evaluate_checkpoints(
     follow_checkpoints(
         program,
         evaluate=lambda: evaluate(program, datasets.stores["validation"]),
-        checkpoints=CheckpointFolder(folder.checkpoint_dir),
+        checkpoints=CheckpointFolder(folder.checkpoint_dir, scratch_dir=config.data.scratch_dir),
         records_path=folder.path("evaluator.jsonl"),
         log_dir=storage.join(folder.log_dir, "evaluator"),
         is_over=folder.is_complete,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 from trainer import storage
@@ -77,6 +78,11 @@ class RunFolder:
     def identify(self, config: Config, fingerprints: dict[str, str]) -> Identity:
         """What makes two starts the same run: the settings that matter, and the data files."""
         return {"settings": _flatten(config.model_dump(mode="json")), "files": fingerprints}
+
+    @staticmethod
+    def checksum(identity: Identity) -> int:
+        """A number below 2**24, equal for equal identities."""
+        return zlib.crc32(json.dumps(identity, sort_keys=True).encode()) >> 8
 
     def check(self, identity: Identity) -> None:
         """Refuse to go on with another run's work.

@@ -103,7 +103,7 @@ def upload_package(sdist: Path | str, destination: str) -> bool:
     try:
         return _upload_object(Path(sdist), destination, expected)
     except Exception as error:
-        reason = cloud_files.refusal(error)
+        reason = cloud_files.absence(error) or cloud_files.refusal(error)
         if reason is None:
             raise
         raise UserError(f"cannot upload the package to {destination}: {reason}") from error
@@ -167,7 +167,7 @@ def _upload_object(sdist: Path, destination: str, expected: str) -> bool:
         return False
     blob = cloud_files.new_blob(destination)
     blob.metadata = {_HASH_KEY: expected}
-    blob.upload_from_filename(str(sdist), content_type="application/gzip")
+    blob.upload_from_filename(str(sdist), content_type="application/gzip", **cloud_files.patience())
     return True
 
 
