@@ -231,7 +231,8 @@ class TrainingConfig(_Section):
     )
     steps_per_call: Auto | Positive = Field(
         "auto",
-        description="Steps inside one call of the compiled loop; auto: 64 (TPU: 128), or 262,144 rows.",
+        description="Steps inside one call of the compiled loop; auto: 64 (TPU: 128), or 262,144 "
+        "rows.",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the deep part's matrix products."
