@@ -65,7 +65,7 @@ def assert_goes_on_to_the_same_end(job, whole, **variables):
 )
 def test_killed_process(victim, job, whole):
     with Cluster(job, *FLAGS, worker=1) as cluster:
-        cluster.wait_for("step     512")
+        cluster.wait_for("step    1024")
         cluster.send(signal.SIGKILL, victim)
         codes = cluster.codes(timeout=LEFT_SECONDS)
     (other,) = {CHIEF, WORKER} - {victim}
@@ -119,7 +119,7 @@ def test_process_that_never_starts(job):
 def test_stopped_process(victim, job, whole):
     (other,) = {CHIEF, WORKER} - {victim}
     with Cluster(job, *FLAGS, worker=1) as cluster:
-        cluster.wait_for("step     512")
+        cluster.wait_for("step    1024")
         cluster.send(signal.SIGSTOP, victim)
         stopped = time.monotonic()
         assert cluster.processes[other].wait(LEFT_SECONDS) == 75, cluster.log(*other)
@@ -141,7 +141,7 @@ def test_chief_on_a_new_machine(job, whole):
         return {CHIEF: {"TMPDIR": str(folder), "HOME": str(folder)}}
 
     with Cluster(job, *FLAGS, "--storage=disk", worker=1, variables=disk(old)) as cluster:
-        cluster.wait_for("step     512")
+        cluster.wait_for("step    1024")
         cluster.send(signal.SIGKILL)
         cluster.codes()
     shutil.rmtree(old)
@@ -155,7 +155,7 @@ def test_chief_on_a_new_machine(job, whole):
 @pytest.mark.faults("SIGTERM to all", "checkpoint and 75 within 10 s; the same bits")
 def test_terminated_job(job, whole):
     with Cluster(job, *FLAGS, worker=1) as cluster:
-        cluster.wait_for("step     512")
+        cluster.wait_for("step    1024")
         cluster.send(signal.SIGTERM)
         assert cluster.codes(timeout=10) == {CHIEF: 75, WORKER: 75}
     for task in (CHIEF, WORKER):
@@ -219,7 +219,7 @@ def test_clocks_apart(job, whole):
         (folder / "sitecustomize.py").write_text(SHIFTED_CLOCK.format(seconds=seconds))
         variables[task] = {"PYTHONPATH": f"{folder}:{runs.ROOT}"}
     with Cluster(job, *FLAGS, worker=1, variables=variables) as cluster:
-        cluster.wait_for("step     512")
+        cluster.wait_for("step    1024")
         cluster.send(signal.SIGTERM)
         cluster.codes()
     with Cluster(job, *FLAGS, worker=1, variables=variables) as cluster:
