@@ -170,6 +170,15 @@ def test_sigterm_saves_and_says_75(tmp_path):
     assert list((metrics.parent / "checkpoints").glob("step-*/manifest.json"))
 
 
+def test_sigterm_while_tensorflow_is_imported_says_75(tmp_path):
+    process = start_task(cwd=tmp_path)
+    assert "settings:" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert stderr == "interrupted: SIGTERM; start again to go on\n"
+
+
 def test_diverging_run_names_the_step_and_exports_nothing(tmp_path):
     done = run_task(*QUICK, "--deep_optimizer=sgd", "--deep_learning_rate=1e30", cwd=tmp_path)
 
