@@ -164,6 +164,15 @@ def test_terminated_job(job, whole):
     assert_goes_on_to_the_same_end(job, whole)
 
 
+@pytest.mark.faults("SIGTERM to all, with parameter servers", "checkpoint and 75 within 10 s")
+def test_terminated_asynchronous_job(job):
+    with Cluster(job, *ENDLESS, worker=1, ps=1, evaluator=True) as cluster:
+        cluster.wait_for("step    4096")
+        cluster.send(signal.SIGTERM)
+        assert set(cluster.codes(timeout=10).values()) == {75}
+    assert "a checkpoint is saved" in cluster.log("chief")
+
+
 @pytest.mark.faults("SIGTERM before all have come", "75 at once")
 def test_terminated_while_waiting(job):
     with Cluster(job, *FLAGS, worker=1, absent=[WORKER]) as cluster:

@@ -76,8 +76,10 @@ def train_and_evaluate(
         config.training.peer_timeout_seconds, is_cloud=environment.is_cloud
     )
     if is_server(config.training, cluster):
-        with StopSignal():
-            serve(cluster, folder.is_complete, patience)
+        with StopSignal() as stop:
+            rendezvous.meet(cluster, patience)
+            stop.deferred = True
+            serve(cluster, folder.is_complete, lambda: bool(stop.requested), patience)
         return {}
     if cluster.task_type == "evaluator":
         with StopSignal():

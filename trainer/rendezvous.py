@@ -77,13 +77,17 @@ class ChiefWatch:
         self._patience_seconds = patience_seconds
         self._seen_at = time.monotonic()
 
+    def answers(self) -> bool:
+        """Whether the chief is there now; True where its address is not known."""
+        return self._address is None or _answers(self._address)
+
     def check(self) -> None:
         """Look for the chief.
 
         Raises:
             Interrupted: it has not answered for longer than the patience.
         """
-        if self._address is None or _answers(self._address):
+        if self.answers():
             self._seen_at = time.monotonic()
         elif time.monotonic() - self._seen_at > self._patience_seconds:
             raise Interrupted(

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,10 +15,11 @@ import tensorflow as tf
 from trainer import rendezvous
 from trainer.config import TrainingConfig
 from trainer.distribution import Distribution, StrategyKind
-from trainer.errors import UserError
+from trainer.errors import Interrupted, UserError
 from trainer.vertex import Cluster
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_LOOKS_AFTER_SIGNAL = 20
 
 
 @contextlib.contextmanager
@@ -38,6 +40,7 @@ def join_cluster(
     rendezvous.meet(cluster, patience_seconds)
     with _aborted_after(patience_seconds):
         distribution = make_distribution(config, cluster)
+    _take_signals_back()
     with distribution.interrupted_by_losses():
         yield distribution
 
@@ -80,14 +83,25 @@ def is_server(config: TrainingConfig, cluster: Cluster) -> bool:
     return cluster.task_type == "worker" and _resolve_kind(config, cluster) == "parameter_server"
 
 
-def serve(cluster: Cluster, is_over: Callable[[], bool], patience_seconds: float) -> None:
-    """Serve the chief until `is_over` says that the run has ended.
+def serve(
+    cluster: Cluster,
+    is_over: Callable[[], bool],
+    is_told_to_stop: Callable[[], bool],
+    patience_seconds: float,
+) -> None:
+    """Serve the chief until the run has ended; call it when all have met.
+
+    Args:
+        cluster: the processes.
+        is_over: whether the run has ended.
+        is_told_to_stop: by a signal. The chief, which may have got it too, still needs the
+            variables for its checkpoint: it is served until it is gone, or for 20 s.
+        patience_seconds: for a chief that stays away.
 
     Raises:
         UserError: the port of this process is in use.
-        Interrupted: the chief has been away for longer than the patience.
+        Interrupted: a signal came, or the chief has been away for longer than the patience.
     """
-    rendezvous.meet(cluster, patience_seconds)
     chief = rendezvous.ChiefWatch(cluster, patience_seconds)
     try:
         server = tf.distribute.Server(
@@ -95,9 +109,15 @@ def serve(cluster: Cluster, is_over: Callable[[], bool], patience_seconds: float
         )
     except tf.errors.UnknownError as error:
         raise rendezvous.port_in_use(cluster) from error
+    _take_signals_back()
     # Not server.join(): it never returns to Python, so that Ctrl-C would not be heard.
+    looks = 0
     while not is_over():
         chief.check()
+        if is_told_to_stop():
+            looks += 1
+            if looks > _LOOKS_AFTER_SIGNAL or not chief.answers():
+                raise Interrupted("a signal came; start again to go on")
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     del server
 
@@ -233,6 +253,12 @@ def _make_tpu() -> Distribution:
         ) from error
     strategy = tf.distribute.TPUStrategy(resolver)
     return Distribution(strategy, "tpu", num_local_replicas=strategy.num_replicas_in_sync)
+
+
+def _take_signals_back() -> None:
+    """Put Python's handler of SIGTERM back in the place of the one of TensorFlow's clusters."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 
 @contextlib.contextmanager
