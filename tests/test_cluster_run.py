@@ -207,6 +207,12 @@ def command(path, tmp_path, package_dir, *options):
     ]
 
 
+def hear_all_signals():
+    """Under nohup, or in the background of a script, they would be ignored from the start."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_nothing_is_left_running_whatever_ends_the_command(
     write_job, package_dir, tmp_path, number
@@ -218,8 +224,7 @@ def test_nothing_is_left_running_whatever_ends_the_command(
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        # Under nohup, as servers of CI may start tests, it would be ignored from the start.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        preexec_fn=hear_all_signals,
     )
     lines = [process.stdout.readline() for _ in range(4)]
     pids = [int(line.rsplit(" ", 1)[1]) for line in lines if "is process" in line]
