@@ -176,7 +176,7 @@ def test_sigterm_while_tensorflow_is_imported_says_75(tmp_path):
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 75
-    assert stderr == "interrupted: SIGTERM; start again to go on\n"
+    assert stderr == "interrupted: at once, nothing is saved; start again to go on\n"
 
 
 def test_diverging_run_names_the_step_and_exports_nothing(tmp_path):

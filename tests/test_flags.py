@@ -82,7 +82,8 @@ def test_help_lists_every_flag_once_with_its_default_under_its_section():
     shown = re.findall(r"^  --(\w+) ", text, re.MULTILINE)
     assert shown == ["config", "print_config", "version", "help", *FLAGS]
     flat = " ".join(text.split())
-    assert "Widths of the deep layers, e.g. 128,64. Default: 64,32." in flat
+    widths = "Widths of the deep layers, e.g. 128,64; up to 64 of up to 65,536. Default: 64,32."
+    assert widths in flat
     assert "Compile the step with XLA; on one device only. One of true, false." in flat
     assert "Budget in steps. Default: not given." in flat
     assert (

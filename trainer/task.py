@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
-from types import FrameType
 
 from trainer import cli, flags, logs
 from trainer.errors import Interrupted, UserError
@@ -48,7 +47,8 @@ def _run(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:
 
 def console_main() -> int:
     """Run the console script."""
-    signal.signal(signal.SIGTERM, _interrupt)  # Until training begins: imports take seconds.
+    # Until training begins, which saves first. Not by an Exception: imports swallow those.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     exit_code = main(sys.argv[1:], os.environ)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -65,10 +65,6 @@ def console_main() -> int:
         # Not after a synchronous run's good end: the others may still be hearing of it.
         os._exit(exit_code)
     return exit_code
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(f"{signal.Signals(number).name}; start again to go on")
 
 
 def _environment(environ: Mapping[str, str]) -> VertexEnvironment:
