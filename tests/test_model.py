@@ -20,6 +20,7 @@ import pytest
 import tensorflow as tf
 
 from trainer import model
+from trainer.blocks import open_parts
 from trainer.config import parse_config
 from trainer.errors import UserError
 from trainer.export import ExportReport
@@ -493,7 +494,7 @@ def test_many_files_are_one_table(files, formats, no_export):
 def used_rows(files, monkeypatch, **data):
     """Keys of the rows of each part."""
     config = make_config(files, data=data, columns={**COLUMNS, "id": "key"})
-    parts = model.open_parts(config, model.data_files.find_files(config.data, ""))
+    parts = open_parts(config, model.data_files.find_files(config.data, ""))
     return {
         name: [key for block in part.blocks() for key in block.columns["id"].to_pylist()]
         for name, part in parts.items()
@@ -604,7 +605,9 @@ def test_folder_of_a_run_belongs_to_its_settings_and_data(files, no_export, tmp_
     with pytest.raises(UserError, match=r"another setting: model.hidden_units was \[8\], now \[9"):
         train(files, **own, model={"hidden_units": [9]})
     path.write_text(content + ",".join(make_rows(1, seed=9)[0]) + "\n")
-    with pytest.raises(UserError, match=r"another data file: .*mine.csv was '\d+-\d+', now '\d+"):
+    with pytest.raises(
+        UserError, match=r"another data file: .*mine.csv was '\d+-\w{8}', now '\d+-\w{8}'"
+    ):
         train(files, **own)
     restarted = train(files, **own, training={"resume": "restart"})
     assert restarted["rows"]["train"] == 321
