@@ -99,7 +99,7 @@ def run(write_job, package_dir, tmp_path, emulator):
         started = []
         outcome = cluster_run.run_job(
             read_job_file(str(write_job(*args_of_pools, scheduling=scheduling)), {}),
-            work_dir=str(tmp_path / "work"),
+            work_dir=str(tmp_path / "local"),
             environ=os.environ,
             gs_endpoint=os.environ["STORAGE_EMULATOR_HOST"],
             package_path=str(package_dir),
@@ -152,7 +152,7 @@ def test_every_replica_gets_its_place_from_a_clean_package(run, tmp_path, packag
     assert os.listdir(cwd) == []
     assert "chief-0     | INFO hello\n" in shown
     assert "chief-0     | INFO extra\n" in shown
-    log = (tmp_path / "work" / "logs" / "chief-0.log").read_text()
+    log = (tmp_path / "local" / "logs" / "chief-0.log").read_text()
     assert log.splitlines()[0] == '{"severity": "INFO", "message": "hello"}'
 
 
@@ -201,7 +201,7 @@ def command(path, tmp_path, package_dir, *options):
         str(ROOT / "scripts" / "run_job_locally.py"),
         str(path),
         "--name=one",
-        f"--work_dir={tmp_path}/work",
+        f"--work_dir={tmp_path}/local",
         f"--package={package_dir}",
         *options,
     ]
@@ -256,7 +256,7 @@ def test_the_command_runs_a_job_and_says_how_it_ended(write_job, package_dir, tm
     lines = done.stdout.splitlines()
     assert "chief-0 | INFO bucket one" in lines
     assert "chief-0 | INFO more" in lines
-    assert lines[-2] == f"job: its files are in {tmp_path}/work/gs/bucket/runs/one"
+    assert lines[-2] == f"job: its files are in {tmp_path}/local/gs/bucket/runs/one"
     assert lines[-1].startswith("succeeded: chief-0 finished after ")
     assert "\033[" not in done.stdout
 
@@ -317,7 +317,7 @@ def test_a_terminal_gets_colours_unless_told_not_to(write_job, package_dir, tmp_
         stream = Terminal()
         cluster_run.run_job(
             job,
-            work_dir=str(tmp_path / "work"),
+            work_dir=str(tmp_path / "local"),
             environ={**os.environ, **environ},
             package_path=str(package_dir),
             stream=stream,
