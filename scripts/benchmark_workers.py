@@ -19,7 +19,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from trainer.jobs.replicas import free_ports
 
 # Evaluations, which have no validation rows and cost nothing, are the clock's ticks.
 WARM_UP_TICKS = 2
@@ -89,7 +90,7 @@ def start_job(
     flags = [*flags, f"--job_dir={folder}/run", f"--batch_size={batch_size}"]
     if len(cores) == 1:
         return [Worker(folder, flags, cores[0])]
-    addresses = [f"localhost:{port}" for port in _free_ports(len(cores))]
+    addresses = [f"localhost:{port}" for port in free_ports(len(cores))]
     cluster = {"chief": addresses[:1], "worker": addresses[1:]}
     tasks = [("chief", 0), *(("worker", i) for i in range(len(cores) - 1))]
     return [
@@ -101,16 +102,6 @@ def start_job(
         )
         for core, (role, index) in zip(cores, tasks, strict=True)
     ]
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("localhost", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def measure(jobs: Sequence[list[Worker]], num_ticks: int) -> Found:

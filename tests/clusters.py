@@ -1,24 +1,15 @@
 """Processes of one job on this machine, each with its TF_CONFIG."""
 
 import json
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import runs
 
+from trainer.jobs.replicas import free_ports
+
 ROLES = {"chief": 1, "worker": 0, "ps": 0}
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("localhost", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class Cluster:
@@ -52,18 +43,16 @@ class Cluster:
 
     def start(self, role, index=0):
         spec = {"cluster": self.addresses, "task": {"type": role, "index": index}}
+        variables = {"TF_CONFIG": json.dumps(spec), **self.variables.get((role, index), {})}
         with (self.cwd / f"{role}-{index}.log").open("w") as log:
-            self.processes[role, index] = subprocess.Popen(
-                [
-                    *self.prefixes.get((role, index), ()),
-                    *runs.command(f"--job_dir={self.cwd}/run", *self.flags),
-                ],
+            self.processes[role, index] = runs.start_task(
+                f"--job_dir={self.cwd}/run",
+                *self.flags,
                 cwd=self.cwd,
-                env=runs.environment(
-                    TF_CONFIG=json.dumps(spec), **self.variables.get((role, index), {})
-                ),
+                prefix=self.prefixes.get((role, index), ()),
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                **variables,
             )
 
     def __enter__(self):

@@ -32,14 +32,14 @@ def run_task(*flags, cwd, **variables):
     )
 
 
-def start_task(*flags, cwd, stdout=subprocess.PIPE, **variables):
-    """Start and give the running process."""
+def start_task(*flags, cwd, prefix=(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **variables):
+    """Start, with `prefix` before the command, and give the running process."""
     return subprocess.Popen(
-        command(*flags),
+        [*prefix, *command(*flags)],
         cwd=cwd,
         env=environment(**variables),
         stdout=stdout,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
 

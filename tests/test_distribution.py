@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.distribution import Distribution
+from trainer.distribution import Distribution, os_errors
 from trainer.errors import Interrupted
 from trainer.strategy import make_one_device
 
@@ -47,11 +47,19 @@ def test_loss_of_a_peer_is_an_interruption_only_where_there_are_peers():
         raise error
 
 
+def test_full_disk_is_an_os_error_and_a_lost_server_is_not():
+    said = "{{function_node x}} /disk/variables; No space left on device [Op:SaveV2]"
+    with pytest.raises(OSError, match=r"^No space left on device$"), os_errors():
+        raise tf.errors.ResourceExhaustedError(None, None, said)
+    with pytest.raises(tf.errors.UnavailableError), os_errors():
+        raise tf.errors.UnavailableError(None, None, "Connection refused")
+
+
 MIRRORED = """
 import numpy as np, tensorflow as tf
 from trainer.config import TrainingConfig
 from trainer.strategy import make_distribution
-from trainer.vertex import Cluster
+from trainer.cluster import Cluster
 
 distribution = make_distribution(TrainingConfig(logical_cpus=3), Cluster())
 assert (distribution.kind, distribution.num_replicas) == ("mirrored", 3)

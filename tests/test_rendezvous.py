@@ -5,11 +5,11 @@ import threading
 import time
 
 import pytest
-from clusters import free_ports
 
+from trainer.cluster import Cluster
 from trainer.errors import Interrupted, UserError
+from trainer.jobs.replicas import free_ports
 from trainer.rendezvous import ChiefWatch, meet, patience
-from trainer.vertex import Cluster
 
 
 def addresses(**counts):

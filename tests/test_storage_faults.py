@@ -10,15 +10,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from runs import environment
+from runs import start_task
 from table_runs import config_text, outcome, table_files
 
-COMMAND = [sys.executable, "-m", "trainer.task", "--config=table.yaml"]
 # 7 MiB a checkpoint: small disks are full of them, and nothing else counts.
 LARGE = "hash_buckets: 30000"
 
@@ -32,14 +30,8 @@ def put_table(folder, city="min_frequency: 1"):
 
 
 def start(folder, *flags, prefix=(), job_dir="run", **variables):
-    return subprocess.Popen(
-        [*prefix, *COMMAND, f"--job_dir={job_dir}", *flags],
-        cwd=folder,
-        env=environment(**variables),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    flags = ("--config=table.yaml", f"--job_dir={job_dir}", *flags)
+    return start_task(*flags, cwd=folder, prefix=prefix, **variables)
 
 
 def end(process, seconds=400):
@@ -362,13 +354,13 @@ def test_sample_is_the_same_on_another_machine(tmp_path):
 
         def begin(machine):
             (tmp_path / machine).mkdir()
-            return subprocess.Popen(
-                [*COMMAND[:-1], "--job_dir=gs://bucket/run", "--hidden_units=4", *flags],
+            return start_task(
+                "--job_dir=gs://bucket/run",
+                "--hidden_units=4",
+                *flags,
                 cwd=tmp_path / machine,
-                env=environment(TMPDIR=str(tmp_path / machine), **variables),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
+                TMPDIR=str(tmp_path / machine),
+                **variables,
             )
 
         first = begin("first")

@@ -1,12 +1,14 @@
 """trainer.strategy: the kind that fits a cluster."""
 
+import signal
+
 import pytest
 import tensorflow as tf
 
+from trainer.cluster import Cluster
 from trainer.config import TrainingConfig
 from trainer.errors import UserError
-from trainer.strategy import is_server, make_distribution, make_one_device
-from trainer.vertex import Cluster
+from trainer.strategy import is_server, join_cluster, make_distribution, make_one_device
 
 ADDRESSES = {
     "chief": ("localhost:1",),
@@ -83,3 +85,12 @@ def test_logical_cpus_come_before_anything_else():
     tf.config.list_logical_devices()
     with pytest.raises(UserError, match=r"logical_cpus is 3, but TensorFlow has used its devices"):
         make_distribution(TrainingConfig(logical_cpus=3), Cluster())
+
+
+def test_alone_no_alarm_ends_a_slow_start(monkeypatch):
+    """A GPU may take longer to start than others are waited for."""
+    alarms = []
+    monkeypatch.setattr(signal, "setitimer", lambda *call: alarms.append(call))
+    with join_cluster(TrainingConfig(), Cluster(), 0.01) as distribution:
+        assert distribution.kind == "one_device"
+    assert alarms == []

@@ -6,9 +6,10 @@ import os
 import hypertune
 import pytest
 
+from trainer.cluster import Cluster
 from trainer.errors import UserError
 from trainer.tuning import MetricReporter
-from trainer.vertex import Cluster, VertexEnvironment
+from trainer.vertex import VertexEnvironment
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from trainer.cluster import Cluster
 from trainer.errors import UserError
-from trainer.vertex import Cluster, VertexEnvironment, read_environment
+from trainer.vertex import VertexEnvironment, read_environment
 
 
 def test_outside_vertex_nothing_is_set_and_the_process_is_its_own_chief():

@@ -23,7 +23,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer import storage
-from trainer.distribution import PEER_ERRORS, local_cpu
+from trainer.distribution import local_cpu, os_errors
 from trainer.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -180,14 +180,8 @@ class CheckpointFolder:
 
 
 def _write(variables: tf.train.Checkpoint, prefix: str) -> None:
-    """Write the variables; what the system has against it is an OSError, as Python's own is."""
-    try:
+    with os_errors():
         variables.write(prefix, tf.train.CheckpointOptions(experimental_io_device=local_cpu()))
-    except PEER_ERRORS:
-        raise  # A parameter server is gone; the disk has nothing to do with it.
-    except tf.errors.OpError as error:
-        # "{{function_node ...}} PATH; No space left on device [Op:SaveV2]"
-        raise OSError(error.message.rpartition("; ")[2].partition(" [Op:")[0]) from error
 
 
 def _read(variables: tf.train.Checkpoint, prefix: str) -> None:

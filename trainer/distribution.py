@@ -160,6 +160,21 @@ def local_cpu() -> str:
         return tf.constant(0.0).device
 
 
+@contextlib.contextmanager
+def os_errors() -> Iterator[None]:
+    """A block in which what the disk has against TensorFlow is an OSError, as Python's own is.
+
+    A lost parameter server, with which the disk has nothing to do, keeps TensorFlow's error.
+    """
+    try:
+        yield
+    except PEER_ERRORS:
+        raise
+    except tf.errors.OpError as error:
+        # "{{function_node ...}} PATH; No space left on device [Op:SaveV2]"
+        raise OSError(error.message.rpartition("; ")[2].partition(" [Op:")[0]) from error
+
+
 @tf.function(reduce_retracing=True, autograph=False)
 def _all_reduce(strategy: tf.distribute.Strategy, values: tf.Tensor) -> tf.Tensor:
     def add(values: tf.Tensor) -> tf.Tensor:

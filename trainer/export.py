@@ -26,7 +26,7 @@ import tensorflow as tf
 
 from trainer import storage
 from trainer.config import Config
-from trainer.distribution import PEER_ERRORS, local_cpu
+from trainer.distribution import local_cpu, os_errors
 from trainer.errors import UserError
 from trainer.parity import check_answers, replay_rows
 from trainer.schema import Schema
@@ -253,14 +253,11 @@ def _outputs(predicted: tf.Tensor, served: Served) -> dict[str, tf.Tensor]:
 def _save(module: tf.Module, export_dir: str, signatures: dict[str, Any]) -> None:
     options = tf.saved_model.SaveOptions(experimental_io_device=local_cpu())
     try:
-        tf.saved_model.save(module, export_dir, signatures=signatures, options=options)
-    except PEER_ERRORS:
-        raise  # A parameter server is gone; the disk has nothing to do with it.
-    except tf.errors.OpError as error:
-        # "{{function_node ...}} PATH; No space left on device [Op:SaveV2]"
-        reason = error.message.rpartition("; ")[2].partition(" [Op:")[0]
+        with os_errors():
+            tf.saved_model.save(module, export_dir, signatures=signatures, options=options)
+    except OSError as error:
         raise UserError(
-            f"cannot write the model by way of {export_dir}: {reason}; make room there, or name "
+            f"cannot write the model by way of {export_dir}: {error}; make room there, or name "
             "another data.scratch_dir"
         ) from error
 

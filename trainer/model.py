@@ -23,6 +23,7 @@ import tensorflow as tf
 from trainer import data_files, rendezvous, report, storage
 from trainer.checkpoint import CheckpointFolder
 from trainer.cli import config_yaml
+from trainer.cluster import Cluster
 from trainer.config import Config
 from trainer.datasets import Datasets, build_datasets
 from trainer.distribution import Distribution
@@ -43,7 +44,7 @@ from trainer.run_lock import RunLock, owner_name
 from trainer.sidecar import follow_checkpoints
 from trainer.strategy import is_server, join_cluster, make_one_device, serve
 from trainer.tuning import MetricReporter
-from trainer.vertex import Cluster, VertexEnvironment
+from trainer.vertex import VertexEnvironment
 
 logger = logging.getLogger(__name__)
 

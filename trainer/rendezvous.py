@@ -13,8 +13,8 @@ import time
 from collections.abc import Mapping
 from typing import Literal
 
+from trainer.cluster import Cluster
 from trainer.errors import Interrupted, UserError
-from trainer.vertex import Cluster
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from trainer import rendezvous
+from trainer.cluster import Cluster
 from trainer.config import TrainingConfig
 from trainer.distribution import Distribution, StrategyKind
 from trainer.errors import Interrupted, UserError
-from trainer.vertex import Cluster
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _LOOKS_AFTER_SIGNAL = 20
+_DEVICE_START_SECONDS = 60.0
 
 
 @contextlib.contextmanager
@@ -38,7 +39,10 @@ def join_cluster(
         Interrupted: a process did not come, or is gone.
     """
     rendezvous.meet(cluster, patience_seconds)
-    with _aborted_after(patience_seconds):
+    # Alone there is nobody to wait for, and a GPU or TPU takes its time to start.
+    has_peers = cluster.num_workers > 1 or bool(cluster.addresses.get("ps"))
+    seconds = patience_seconds + _DEVICE_START_SECONDS
+    with _aborted_after(seconds) if has_peers else contextlib.nullcontext():
         distribution = make_distribution(config, cluster)
     _take_signals_back()
     with distribution.interrupted_by_losses():

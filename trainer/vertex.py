@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trainer.cluster import Cluster, Role, read_cluster
+from trainer.cluster import Cluster, read_cluster
 from trainer.errors import UserError, quoted
-
-__all__ = ["Cluster", "Role", "VertexEnvironment", "read_environment"]
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from trainer import storage
+from trainer.cluster import Role
 from trainer.errors import UserError, nearest
 from trainer.jobs.job_fields import Path, dotted, find_field_errors, message_class
 from trainer.jobs.job_yaml import key_lines, load_job_yaml
-from trainer.vertex import Role
 
 NAMES = ("PROJECT", "REGION", "BUCKET", "IMAGE", "JOB")
 # Of the option --names, whose default is `default_names_path`.

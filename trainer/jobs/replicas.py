@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainer.cluster import Role
 from trainer.errors import UserError
 from trainer.jobs.job_file import JobFile, Pool
-from trainer.vertex import Role
 
 # What only Vertex AI or this module sets: a user's own shell may have some of them.
 _REPLACED = ("CLUSTER_SPEC", "TF_CONFIG", "CUDA_VISIBLE_DEVICES", "STORAGE_EMULATOR_HOST")
