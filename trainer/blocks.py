@@ -17,6 +17,7 @@ import tensorflow as tf
 from trainer.config import Config, DataConfig
 from trainer.data_files import Part
 from trainer.features import FeatureEncoder, geo_numbers, read_columns
+from trainer.parallel import map_in_order
 from trainer.reader import BadRows, Block, Source, read_blocks
 from trainer.row_stores import MEGABYTE
 from trainer.rows import pack_rows
@@ -224,17 +225,11 @@ class DataPart:
     def packed(self, encoder: FeatureEncoder) -> Callable[[Sequence[int]], Iterator[np.ndarray]]:
         """`read(units)`: the packed rows of each block, as `rows.store_rows` needs it."""
 
-        def read(units: Sequence[int]) -> Iterator[np.ndarray]:
-            for block in self.blocks(units):
-                encoded = encoder.encode_block(block.columns)
-                yield pack_rows(
-                    np.asarray(encoded.ids),
-                    np.asarray(encoded.numbers),
-                    self.label(block),
-                    self.weight(block),
-                )
+        def pack(block: Block) -> np.ndarray:
+            ids, numbers = encoder.encode_block(block.columns)
+            return pack_rows(ids, numbers, self.label(block), self.weight(block))
 
-        return read
+        return lambda units: map_in_order(pack, self.blocks(units))
 
 
 def open_parts(config: Config, files: dict[Part, tuple[str, ...]]) -> dict[Part, DataPart]:

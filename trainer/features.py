@@ -8,6 +8,7 @@ Axes: B batch, F id features, N numbers.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -180,21 +181,24 @@ class FeatureEncoder(tf.Module):
 class _CompiledEncode:
     """`FeatureEncoder.encode` as one graph for any number of rows.
 
-    Not a tf.Module: the graph of training is no part of the exported model.
+    Not a tf.Module: the graph of training is no part of the exported model. Any number of threads
+    may call it.
     """
 
     def __init__(self, encoder: FeatureEncoder):
         self._encoder = encoder
         self._function: Any = None
+        self._lock = threading.Lock()
 
     def __call__(self, decoded: Mapping[str, Any]) -> Encoded:
         """Encoded features of what `decode_block` gave."""
         tensors = {name: tf.convert_to_tensor(values) for name, values in decoded.items()}
-        if self._function is None:
-            # Rows of features, because a feature is written at once; columns would be scattered.
-            function = tf.function(self._encoder.encode_as_rows, autograph=False)
-            specs = {name: tf.TensorSpec([None], t.dtype, name) for name, t in tensors.items()}
-            self._function = function.get_concrete_function(specs)
+        with self._lock:
+            if self._function is None:
+                # Rows of features, for a feature is written at once; columns would be scattered.
+                function = tf.function(self._encoder.encode_as_rows, autograph=False)
+                specs = {name: tf.TensorSpec([None], t.dtype, name) for name, t in tensors.items()}
+                self._function = function.get_concrete_function(specs)
         ids, numbers = self._function(tensors)
         return Encoded(ids.numpy().T, numbers.numpy().T)
 
