@@ -1,0 +1,58 @@
+"""Tables for trainer.init whose truth is planted, and a sample of one without a file."""
+
+import numpy as np
+import pyarrow as pa
+
+from trainer.init.csv_dialect import CsvDialect
+from trainer.init.table_sample import TableSample
+
+
+def write_csv(path, columns, header=True, delimiter=","):
+    """Write columns of texts and numbers as they print."""
+    names = list(columns)
+    lines = [delimiter.join(names)] if header else []
+    lines += [delimiter.join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def sample_of(columns, total_rows=None):
+    """The sample of a CSV with these columns, all of whose rows were looked at."""
+    texts = {name: pa.array([str(v) for v in values]) for name, values in columns.items()}
+    num_rows = len(next(iter(texts.values())))
+    return TableSample(
+        files=("table.csv",),
+        columns=texts,
+        total_rows=total_rows or num_rows,
+        is_whole=total_rows is None,
+        is_counted=total_rows is None,
+        num_places=0 if total_rows is None else 7,
+        num_misfits=0,
+        dialect=CsvDialect(",", True, tuple(texts)),
+        unreadable={},
+    )
+
+
+def shop(num_rows=2000, seed=5):
+    """Sales: `spent` rises with `visits` and by city; the rest is of every other kind."""
+    rng = np.random.default_rng(seed)
+    city = np.array(["Berlin", "Paris", "Rome", "Wien"])[rng.integers(4, size=num_rows)]
+    visits = rng.integers(0, 40, num_rows)
+    spent = 3.0 * visits + 40 * (city == "Rome") + rng.normal(0, 8, num_rows)
+    days = np.datetime64("2021-01-01") + rng.integers(0, 700, num_rows)
+    age = rng.integers(18, 90, num_rows).astype(str)
+    age[rng.random(num_rows) < 0.1] = "?"
+    gift = np.where(rng.random(num_rows) < 0.7, 0, rng.integers(1, 500, num_rows))
+    return {
+        "row": np.arange(num_rows) + 1000,
+        "city": city,
+        "visits": visits,
+        "day": days.astype(str),
+        "age": age,
+        "gift": gift,
+        "zip": np.array([f"0{7000 + v}" for v in rng.integers(0, 30, num_rows)]),
+        "member": np.where(rng.random(num_rows) < 0.5, "yes", "no"),
+        "country": ["DE"] * num_rows,
+        "net": np.round(spent / 1.19, 4),
+        "spent": np.round(spent, 4),
+    }

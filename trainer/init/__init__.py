@@ -1,0 +1,1 @@
+"""A config from a table: `python -m trainer.init --csv FILES --target COLUMN`. No TensorFlow."""

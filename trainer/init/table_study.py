@@ -1,0 +1,262 @@
+"""The study of a sampled table: every decision of the config, with its reason. Prints nothing.
+
+Imports the modules of this package that decide, and config, errors, storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from trainer.errors import UserError
+from trainer.init.column_kinds import ColumnChoice, TableFacts, choose_kind
+from trainer.init.column_power import LEAK_POWER, SUSPECT_POWER, column_power, find_twins
+from trainer.init.column_profile import DEFAULT_NULLS, ColumnProfile, profile_column
+from trainer.init.cross_proposals import CrossProposal, propose_crosses
+from trainer.init.held_out import Halves, bounded_target
+from trainer.init.point_pairs import Way, find_points, find_way
+from trainer.init.split_choice import allowed_bad_rows, held_out_fraction
+from trainer.init.table_sample import TableSample
+from trainer.init.target_kind import Target, Task, choose_target, find_target
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user said of the table, None or () where it is to be found out.
+
+    Attributes:
+        target: name of the column, or its number from 1.
+        train: files and patterns as given, for the config.
+    """
+
+    target: str
+    train: tuple[str, ...]
+    task: Task | None = None
+    positive: str | None = None
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """All decisions.
+
+    Attributes:
+        choices: of every column but the target, in the order of the table.
+        powers: share of the target that a column alone explains on held-out rows, by name.
+        missing: share of missing values, by name.
+        crosses: proposals, the most telling first.
+        null_values: texts for data.null_values besides the default ones.
+        max_bad_rows: for data.max_bad_rows.
+        split_column: raw column for data.split_column.
+        fraction: for data.validation_fraction and test_fraction.
+        ordered: why the rows should perhaps be split by time, None where there is no reason.
+        findings: what the user should look at, one a line.
+    """
+
+    sample: TableSample
+    wishes: Wishes
+    target: Target
+    choices: tuple[ColumnChoice, ...]
+    way: Way | None
+    powers: Mapping[str, float]
+    missing: Mapping[str, float]
+    crosses: tuple[CrossProposal, ...]
+    null_values: tuple[str, ...]
+    max_bad_rows: int
+    split_column: str | None
+    fraction: float
+    ordered: str | None
+    findings: tuple[str, ...]
+
+
+def study_table(sample: TableSample, wishes: Wishes) -> Study:
+    """Decide everything.
+
+    Raises:
+        UserError: the target is no good, or no column is left to learn from.
+    """
+    has_nulls = sample.dialect is not None
+    name = find_target(wishes.target, tuple(sample.columns))
+    target = choose_target(
+        profile_column(name, sample.columns[name], has_spelled_nulls=has_nulls),
+        wishes.task,
+        wishes.positive,
+    )
+    usable = np.flatnonzero(np.isfinite(target.values))
+    profiles = {
+        column: profile_column(column, texts.take(pa.array(usable)), has_spelled_nulls=has_nulls)
+        for column, texts in sample.columns.items()
+        if column != name
+    }
+    facts = TableFacts(
+        target=target.values[usable],
+        task=target.task,
+        halves=Halves.of(len(usable)),
+        total_rows=max(len(usable), sample.total_rows),
+        tests=len(profiles),
+    )
+    powers = {
+        column: column_power(profile, facts.target, facts.halves, facts.task)
+        for column, profile in profiles.items()
+    }
+    judged = replace(facts, target=bounded_target(facts.target, facts.task))
+    choices = [choose_kind(profile, judged) for profile in profiles.values()]
+    choices = _without_leaks(choices, powers)
+    choices = _without_twins(choices, profiles)
+    choices = _one_key(choices)
+    if not any(choice.is_feature for choice in choices):
+        raise UserError(
+            f"no column of {sample.files[0]} is left to predict {name!r} from: "
+            + "; ".join(f"{choice.name}: {choice.reason}" for choice in choices[:5])
+        )
+    numeric = {c.name: profiles[c.name] for c in choices if c.kind == "numeric"}
+    way = find_way(find_points(numeric), frozenset(sample.columns))
+    used = [profiles[c.name] for c in choices if c.is_feature]
+    nulls = tuple(dict.fromkeys(text for profile in used for text in profile.null_texts))
+    key = next((c.name for c in choices if c.kind == "key"), None)
+    bad_rows = target.num_missing + sample.num_misfits
+    return Study(
+        sample=sample,
+        wishes=wishes,
+        target=target,
+        choices=tuple(choices),
+        way=way,
+        powers=powers,
+        missing={column: profile.missing_share for column, profile in profiles.items()},
+        crosses=tuple(propose_crosses(profiles, choices, powers, facts)),
+        null_values=tuple(text for text in nulls if text not in DEFAULT_NULLS),
+        max_bad_rows=allowed_bad_rows(
+            bad_rows, len(target.values) + sample.num_misfits, sample.total_rows
+        ),
+        split_column=key,
+        fraction=held_out_fraction(sample.total_rows),
+        ordered=_order_note(choices),
+        findings=tuple(_findings(sample, target, choices, powers)),
+    )
+
+
+def data_values(study: Study) -> dict[str, Any]:
+    """The data section of the config."""
+    sample, wishes = study.sample, study.wishes
+    values: dict[str, Any] = {"train": list(wishes.train)}
+    for part in ("validation", "test"):
+        if given := getattr(wishes, part):
+            values[part] = list(given)
+        else:
+            values[f"{part}_fraction"] = study.fraction
+    is_split = "validation_fraction" in values or "test_fraction" in values
+    if study.split_column is not None and is_split:
+        values["split_column"] = study.split_column
+    dialect = sample.dialect
+    if dialect is None:
+        values["format"] = "parquet"
+    else:
+        if not dialect.has_header:
+            values["column_names"] = list(dialect.names)
+        if dialect.delimiter != ",":
+            values["delimiter"] = dialect.delimiter
+    if study.null_values:
+        values["null_values"] = [*DEFAULT_NULLS, *study.null_values]
+    if study.max_bad_rows:
+        values["max_bad_rows"] = study.max_bad_rows
+    return values
+
+
+def _without_leaks(
+    choices: Sequence[ColumnChoice], powers: Mapping[str, float]
+) -> list[ColumnChoice]:
+    kept = []
+    for choice in choices:
+        power = powers[choice.name]
+        if choice.is_feature and power >= LEAK_POWER:
+            note = (
+                f"tells {power:.1%} of the target by itself: a copy of it, or known only "
+                "afterwards? Left out"
+            )
+            choice = replace(
+                choice,
+                options={"kind": "ignore"},
+                reason=f"a likely leak, it alone explains {power:.1%} of the target",
+                findings=(*choice.findings, note),
+                instead=choice.kind,
+            )
+        elif choice.is_feature and power >= SUSPECT_POWER:
+            note = f"tells {power:.1%} of the target by itself: is it known before the target is?"
+            choice = replace(choice, findings=(*choice.findings, note))
+        kept.append(choice)
+    return kept
+
+
+def _without_twins(
+    choices: Sequence[ColumnChoice], profiles: Mapping[str, ColumnProfile]
+) -> list[ColumnChoice]:
+    features = {c.name: profiles[c.name] for c in choices if c.is_feature}
+    twins = find_twins(features)
+    return [
+        replace(
+            choice,
+            options={"kind": "ignore"},
+            reason=f"says the same as {twins[choice.name]}, value for value",
+            instead=choice.kind,
+        )
+        if choice.name in twins
+        else choice
+        for choice in choices
+    ]
+
+
+def _one_key(choices: Sequence[ColumnChoice]) -> list[ColumnChoice]:
+    """The first identifier is the key; a config has one, and an unnamed column cannot be it."""
+    kept, has_key = [], False
+    for choice in choices:
+        if choice.kind == "key" and (has_key or not choice.name.strip()):
+            choice = replace(choice, options={"kind": "ignore"})
+        has_key |= choice.kind == "key"
+        kept.append(choice)
+    return kept
+
+
+def _order_note(choices: Sequence[ColumnChoice]) -> str | None:
+    times = [choice for choice in choices if choice.kind == "datetime"]
+    if not times:
+        return None
+    return (
+        f"the model will be asked about later rows than it learned from? Then hold out the latest "
+        f"by {times[0].name}: files of their own, given as validation and test"
+    )
+
+
+def _findings(
+    sample: TableSample,
+    target: Target,
+    choices: Sequence[ColumnChoice],
+    powers: Mapping[str, float],
+) -> list[str]:
+    notes = [f"{choice.name}: {note}" for choice in choices for note in choice.findings]
+    for name, found in sample.unreadable.items():
+        notes.append(f"{name}: has type {found}, which the trainer does not read; left out")
+    if target.num_missing:
+        notes.append(
+            f"{target.name}: missing in {target.num_missing} of {len(target.values)} rows, which "
+            "are left out (data.max_bad_rows)"
+        )
+    if sample.num_misfits:
+        notes.append(
+            f"{sample.num_misfits} rows have another number of fields and are left out "
+            "(data.max_bad_rows)"
+        )
+    if target.task == "binary":
+        share = float(np.nanmean(target.values))
+        if min(share, 1 - share) < 0.02:
+            notes.append(
+                f"{target.name}: only {min(share, 1 - share):.2%} of the rows are the rarer class"
+            )
+    best = max((powers[c.name] for c in choices if c.is_feature), default=0.0)
+    if best < 0.001:
+        notes.append("no column by itself tells anything about the target on held-out rows")
+    return notes
