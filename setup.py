@@ -67,6 +67,9 @@ setup(
         "tpu": ["tensorflow-tpu>=2.17,<2.21"],
         "vertex": VERTEX,
         "local": LOCAL,
+        # Plots of scripts/benchmark.py, and its peer that goes along with the trainer's packages;
+        # the others need an environment of their own: scripts/benchmark_peers/requirements.txt.
+        "benchmark": ["lightgbm>=4,<5", "matplotlib>=3.8,<4", "pandas>=2,<4"],
         "dev": [
             *VERTEX,
             *LOCAL,

@@ -1,103 +1,132 @@
 #!/usr/bin/env python3
-"""Measure the stages of a run on generated taxi rides: read and encode, then train from memory.
+"""Measure the trainer: its stages, whole jobs, the machine's own limits, and its peers.
 
-Prints rows and examples per second, the best and the median of several rounds; on a machine that
-others use, the best is nearer to what the code can do.
+    python scripts/benchmark.py                         all, under 15 minutes on 2 cores
+    python scripts/benchmark.py --only=read,step        some sections
+    python scripts/benchmark.py --quick                 tiny sizes: whether it works
+
+Prints every figure as it is found, then each bar with its figure, and writes benchmark.json and
+plots. A section that is measured again replaces its figures in benchmark.json. How to read it:
+scripts/benchmark_notes.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import multiprocessing
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-ROUNDS = 5
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import benchmark_contenders
+import benchmark_processes
+import benchmark_reading
+import benchmark_serving
+import benchmark_training
+from benchmark_measure import Recorder
+from benchmark_report import Report
+from benchmark_setting import QUICK, Setting, Sizes, make_tables
 
-def rates(work: Callable[[], int]) -> tuple[float, float]:
-    """Best and median number of things per second over the rounds; `work` gives their number."""
-    found = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        found.append(work() / (time.perf_counter() - started))
-    return max(found), statistics.median(found)
+from trainer import logs
+
+SECTIONS: dict[str, Callable[[Setting, Recorder], None]] = {
+    "machine": benchmark_reading.measure_machine,
+    "read": benchmark_reading.measure_reading,
+    "step": benchmark_training.measure_steps,
+    "csv": benchmark_contenders.measure_csv,
+    "memory_peers": benchmark_contenders.measure_memory_peers,
+    "table": benchmark_training.measure_tables,
+    "columns": benchmark_training.measure_columns,
+    "finish": benchmark_serving.measure_finish,
+    "startup": benchmark_processes.measure_startup,
+    "memory": benchmark_processes.measure_memory,
+    "jobs": benchmark_processes.measure_jobs,
+    "workers": benchmark_processes.measure_workers,
+    "large": benchmark_training.measure_large_table,
+}
+ON_REQUEST = ("large",)
 
 
 def main(argv: list[str]) -> int:
-    """Run the stages; gives the exit code."""
+    """Measure and report; gives the exit code: 1 where a section failed."""
+    options = parse(argv)
+    sizes = QUICK if options.quick else Sizes()
+    report = Report(Path(options.output))
+    failed = []
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        setting = Setting(
+            sizes,
+            Path(folder),
+            peer_python=options.peer_python,
+            has_peers=not options.without_peers,
+        )
+        make_tables(setting)
+        for name in options.only:
+            started = time.monotonic()
+            report.begin(name)
+            if not run_section(name, setting, report):
+                failed.append(name)
+            report.end(time.monotonic() - started)
+    report.finish()
+    if failed:
+        print(f"failed: {', '.join(failed)}; see above", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The options."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rides to generate")
-    parser.add_argument("--batch_size", type=int, default=4096)
-    parser.add_argument("--steps", type=int, default=256, help="steps of a round")
-    parser.add_argument("flags", nargs="*", help="after --: flags of trainer.task, e.g. --xla=true")
+    usual = [name for name in SECTIONS if name not in ON_REQUEST]
+    parser.add_argument(
+        "--only",
+        type=lambda text: text.split(","),
+        default=usual,
+        help=f"sections, with commas, of {', '.join(SECTIONS)}; default: all but the last",
+    )
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, one round")
+    parser.add_argument("--large", action="store_true", help="also 50 million ids, 10 GB")
+    parser.add_argument("--without_peers", action="store_true", help="measure no peers")
+    parser.add_argument(
+        "--peer_python", default=sys.executable, help="interpreter with the peers' packages"
+    )
+    parser.add_argument("--output", default="benchmark", help="folder of benchmark.json and plots")
     options = parser.parse_args(argv)
-
-    import pyarrow.csv
-
-    from trainer import sample
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder, "rides.csv"))
-        table = sample.generate_rides(options.rows, seed=1)
-        no_header = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
-        pyarrow.csv.write_csv(table, path, no_header)
-        measure(path, folder, options)
-    return 0
+    if unknown := sorted(set(options.only) - set(SECTIONS)):
+        parser.error(f"--only: no section {', '.join(unknown)}; valid: {', '.join(SECTIONS)}")
+    if options.large and "large" not in options.only:
+        options.only = [*options.only, "large"]
+    return options
 
 
-def measure(path: str, folder: str, options: argparse.Namespace) -> None:
-    """Time the stages on the file and print a line for each."""
-    from trainer import cli, model
-    from trainer.objective import Objective
-    from trainer.plan import make_plan
-    from trainer.strategy import make_one_device
+def run_section(name: str, setting: Setting, report: Report) -> bool:
+    """Run a section in a process of its own, so that none inherits threads and memory."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=section_process, args=(name, setting, theirs))
+    process.start()
+    theirs.close()
+    while True:
+        try:
+            report.add(ours.recv())
+        except EOFError:
+            break
+    process.join()
+    return process.exitcode == 0
 
-    config = cli.load_config(
-        [
-            f"--train={path}",
-            f"--job_dir={folder}",
-            f"--batch_size={options.batch_size}",
-            "--steps=1000000000",
-            "--eval_steps=1000000000",
-            "--memory_budget_mb=100000",
-            *options.flags,
-        ],
-        {},
-    ).config
-    files = {"train": (path,)}
-    datasets = model.build_datasets(config, files)
-    part = datasets.parts["train"]
 
-    def report(stage: str, unit: str, work: Callable[[], int]) -> None:
-        best, median = rates(work)
-        print(f"{stage:<24} {best:>12,.0f} {unit}/s best  {median:>12,.0f} median", flush=True)
-
-    report("read CSV", "rows", lambda: sum(block.num_rows for block in part.blocks()))
-    report("read, statistics", "rows", lambda: part.statistics().num_rows)
-    encode = part.packed(datasets.encoder)
-    report("read, encode, pack", "rows", lambda: sum(len(rows) for rows in encode([0])))
-
-    plan = make_plan(config.training, datasets.stores["train"].num_rows, 0)
-    objective = Objective(config, datasets.statistics)
-    device = make_one_device()
-    program = model.build_program(config, datasets, objective, plan, device)
-    calls = iter(model.training_rows(config, datasets, plan, device, first_step=0))
-
-    def train() -> int:
-        steps = 0
-        while steps < options.steps:
-            rows = next(calls)
-            steps += len(program.train(rows, steps))
-        return steps * options.batch_size
-
-    train()  # traces
-    report(f"train, batch {options.batch_size}", "examples", train)
+def section_process(name: str, setting: Setting, pipe: Connection) -> None:
+    """The process of a section: figures go into the pipe."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with logs.without_native_notes():
+        SECTIONS[name](setting, Recorder(pipe.send, setting.sizes.rounds))
 
 
 if __name__ == "__main__":
