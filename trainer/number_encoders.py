@@ -27,7 +27,7 @@ from trainer.encoders import (
 from trainer.errors import UserError
 from trainer.scaling import choose_scaling, clipped, fill_value, quantile
 from trainer.statistics import NumberStatistics, TableStatistics
-from trainer.transforms import bucketize
+from trainer.transforms import bucketize, count_reached
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class NumberEncoder:
         if self._has_zero:
             features.numbers[f"{self.name}.zero"] = tf.cast(tf.equal(values_B, 0.0), tf.float32)
         if self.id_features:
-            ids = bucketize(filled, self.edges)
+            ids = 1 + count_reached(filled, self.edges)
             features.ids[self.name] = tf.where(is_finite, ids, tf.zeros_like(ids))
         return features
 
