@@ -16,7 +16,7 @@ ORDER = re.findall(
     data_files parallel cells csv_records csv_files parquet_files reader sampling tallies statistics
     rows row_stores row_files row_cache plan metrics transforms
     scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders
-    features blocks datasets input tables exchange schedules update_rules optimizers averaging
+    features blocks datasets input tables lookups exchange schedules update_rules optimizers averaging
     model_size dropout network objective distribution strategy program checkpoint evaluation loop tuning
     observers serving parity replay export run_folder run_lock report sidecar model task
 

@@ -42,6 +42,9 @@ _ID_NAME = re.compile(
     r"(?:^|[_\W])(?:id|uid|uuid|guid|key|zip|zipcode|postcode|plz|zip_?code|postal_?code|code)$"
     r"|(?<=[a-z])(?:Id|ID|Key|Code)$|^(?:ID|Id|id)(?:[_\W]|$)"
 )
+_TIME_WORD = re.compile(
+    r"(?:^|[_\W])(?:year|month|week|day|date|hour|minute|second|time)s?(?:$|[_\W])|day$|time$", re.I
+)
 _AMOUNT = re.compile(r"[-+]?[$\u20ac\u00a3]\s?\d[\d,.]*|[-+]?\d[\d,.]*\s?[%$\u20ac\u00a3]")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+|[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
@@ -85,7 +88,6 @@ class TableFacts:
 
     target: npt.NDArray[np.float64]
     task: Task
-    halves: Halves
     total_rows: int
     tests: int = field(default=1)  # columns that are asked whether their numbers are codes
 
@@ -96,8 +98,9 @@ class TableFacts:
         Its min_frequency auto, max(10, rows / 5000), at most 1% of the rows, at the sample's scale.
         """
         share = len(self.target) / self.total_rows
-        wanted = max(10, self.total_rows / 5000)
-        return min(wanted, self.total_rows / 100) * share
+        wanted = min(max(10, self.total_rows / 5000), self.total_rows / 100) * share
+        # Of a value that a sample has once, nothing is known of how often it comes.
+        return wanted if share == 1 else max(2.0, wanted)
 
     @property
     def num_buckets(self) -> int:
@@ -302,16 +305,20 @@ def _code_evidence(profile: ColumnProfile, facts: TableFacts) -> str | None:
     """Why whole numbers are codes: their single values tell more than their size does.
 
     Cells of the frequent values beside cells of quantiles, as many as the trainer makes buckets,
-    each fitted on the other half; the first must win by more than chance.
+    each fitted on the other half; the first must win by more than chance. The halves are drawn row
+    by row, as the config's own split is, since a table is often sorted by such a code. A number of
+    time is none: its values are told apart by what happened then, which does not come back.
     """
+    if _TIME_WORD.search(profile.name):
+        return None
     frequent = int((profile.counts >= facts.least_rows).sum())
     if frequent <= facts.num_buckets or profile.num_present < 2 * profile.distinct:
         return None
     by_value = frequent_cells(profile.codes, profile.counts, facts.least_rows)
     by_size = quantile_cells(profile.values, 2 * facts.num_buckets)
-    base = out_of_fold(facts.target, [by_size], facts.halves, facts.task)
-    gains = cell_gains(facts.target, base, by_value, facts.halves, facts.task)
-    t_value = facts.halves.t_value(gains)
+    halves = Halves.shuffled(len(facts.target))
+    base = out_of_fold(facts.target, [by_size], halves, facts.task)
+    t_value = halves.t_value(cell_gains(facts.target, base, by_value, halves, facts.task))
     if t_value <= t_bound(facts.tests):
         return None
     return f"codes: single values tell more than their order (t {t_value:.1f} on held-out rows)"

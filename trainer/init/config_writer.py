@@ -209,9 +209,9 @@ def _crosses(study: Study) -> list[str]:
         return []
     explanation = (
         "Pairs that tell more together than each alone, in bits a row about the target on "
-        "held-out rows, and as a share of what all columns tell. The deep part learns most of it "
-        "by itself, and crosses that were added by such figures alone have hurt: try one at a "
-        "time. Cells of numbers go to columns."
+        "held-out rows, and as a share of what all columns and the pair tell. The deep part "
+        "learns most of it by itself, and crosses that were added by such figures alone have hurt: "
+        "try one at a time. Cells of numbers go to columns."
     )
     cells: dict[str, Mapping[str, object]] = {}
     for cross in study.crosses:

@@ -41,7 +41,7 @@ class CrossProposal:
         cells: columns to declare for it: {name: options}, cells of numbers.
         bins: room for every combination.
         gain: bits a row about the target beyond the columns alone, on held-out rows.
-        share: the gain as a share of what all columns tell without crosses.
+        share: the gain as a share of what all columns and this cross tell.
         t_value: of the gain, over blocks of neighbouring rows.
     """
 
@@ -156,5 +156,7 @@ def _features(
 
 def _proposal(gain: float, t_value: float, a: _Feature, b: _Feature, whole: float) -> CrossProposal:
     cells = {f.name: f.options for f in (a, b) if f.options is not None}
-    combinations = (int(a.cells.max()) + 2) * (int(b.cells.max()) + 2)
-    return CrossProposal((a.name, b.name), cells, combinations, gain, gain / whole, t_value)
+    combinations = (int(a.cells.max()) + 1) * (int(b.cells.max()) + 1)
+    return CrossProposal(
+        (a.name, b.name), cells, combinations, gain, gain / (whole + gain), t_value
+    )

@@ -3,7 +3,8 @@
 Rows are cut into blocks of neighbours, and every other block makes a half: each half is judged by
 what was fitted on the other. Neighbours stay together because rows that lie side by side are often
 of one day, person or place, and would otherwise vouch for each other. Source: Roberts et al. 2017,
-"Cross-validation strategies for data with temporal, spatial, hierarchical structure". Numpy only.
+"Cross-validation strategies for data with temporal, spatial, hierarchical structure". Imports
+sampling and numpy.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from trainer.sampling import splitmix64
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -40,6 +43,12 @@ class Halves:
     def of(cls, num_rows: int) -> Halves:
         """Blocks of consecutive rows."""
         return cls(np.arange(num_rows, dtype=np.int64) * NUM_BLOCKS // max(1, num_rows))
+
+    @classmethod
+    def shuffled(cls, num_rows: int) -> Halves:
+        """Blocks of rows chosen by a hash, so that values that lie together are in both halves."""
+        hashes = splitmix64(np.arange(num_rows, dtype=np.uint64))
+        return cls((hashes % np.uint64(NUM_BLOCKS)).astype(np.int64))
 
     @property
     def is_second(self) -> Bools:

@@ -96,12 +96,12 @@ def study_table(sample: TableSample, wishes: Wishes) -> Study:
     facts = TableFacts(
         target=target.values[usable],
         task=target.task,
-        halves=Halves.of(len(usable)),
         total_rows=max(len(usable), sample.total_rows),
         tests=len(profiles),
     )
+    halves = Halves.of(len(usable))
     powers = {
-        column: column_power(profile, facts.target, facts.halves, facts.task)
+        column: column_power(profile, facts.target, halves, facts.task)
         for column, profile in profiles.items()
     }
     judged = replace(facts, target=bounded_target(facts.target, facts.task))
@@ -195,8 +195,10 @@ def _without_leaks(
 def _without_twins(
     choices: Sequence[ColumnChoice], profiles: Mapping[str, ColumnProfile]
 ) -> list[ColumnChoice]:
-    features = {c.name: profiles[c.name] for c in choices if c.is_feature}
-    twins = find_twins(features)
+    """A number beside its text, as 13 beside Bachelors, stays: each enters the model in its way."""
+    twins: dict[str, str] = {}
+    for kind in ("numeric", "categorical", "boolean"):
+        twins |= find_twins({c.name: profiles[c.name] for c in choices if c.kind == kind})
     return [
         replace(
             choice,
