@@ -42,6 +42,11 @@ def test_columns_without_information_are_ignored():
     assert texts.kind == "ignore" and texts.reason.startswith("667 values, none in 10 of the 2000")
 
 
+def test_hardly_any_values_are_none():
+    few = ["7" if i < 9 else "" for i in range(N)]
+    assert choice(few).reason == "a value in 9 rows only"
+
+
 def test_one_value_or_none_is_a_category():
     assert choice(np.where(RNG.random(N) < 0.5, "x", "")).kind == "categorical"
 
@@ -89,10 +94,13 @@ def test_codes_are_known_by_what_their_values_tell():
     noise = RNG.normal(0, 1, 20_000)
     levels = RNG.normal(0, 1, 300)
     codes = choice(shops, known=facts(levels[shops] + noise, 20_000))
-    assert codes.kind == "categorical" and "single values tell more" in codes.reason
+    assert codes.kind == "categorical" and "codes: single values tell" in codes.reason
     assert codes.instead == "numeric"
     trend = choice(shops, known=facts(0.01 * shops + noise, 20_000))
     assert trend.kind == "numeric"
+    # An amount of many values: each has its own level beside the trend, but a small one.
+    amount = choice(shops, known=facts(0.01 * shops + 0.3 * levels[shops] + noise, 20_000))
+    assert amount.kind == "numeric"
     day = choice(shops, name="day_of_year", known=facts(levels[shops] + noise, 20_000))
     assert day.kind == "numeric"
 

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from planted_tables import shop, write_csv
 
+from trainer import storage
 from trainer.config import parse_config
 from trainer.errors import UserError
 from trainer.init.init_command import main, output_stem
@@ -103,9 +104,23 @@ def test_wrong_options_are_refused(argv, message):
         main(argv)
 
 
+def test_files_and_outputs_may_be_in_a_bucket(in_folder, emulator, capsys):
+    write_csv(in_folder / "shop.csv", shop(300))
+    storage.write_bytes(f"{emulator}/shop-1.csv", (in_folder / "shop.csv").read_bytes())
+    packed = gzip.compress((in_folder / "shop.csv").read_bytes())
+    storage.write_bytes(f"{emulator}/shop-2.csv.gz", packed)
+    main([f"--csv={emulator}/shop-*", "--target=spent", f"--output={emulator}/out/shop.yaml"])
+    assert capsys.readouterr().out.startswith("looked at all 600 rows of 2 files\n")
+    text = storage.read_text(f"{emulator}/out/shop.yaml")
+    assert load_yaml(text, "shop")["data"]["train"] == f"{emulator}/shop-*"
+    assert f"--config={emulator}/out/shop.yaml" in storage.read_text(
+        f"{emulator}/out/shop.tuning.yaml"
+    )
+
+
 def test_a_table_of_a_few_rows_is_refused(in_folder):
-    write_csv(in_folder / "a.csv", shop(19))
-    with pytest.raises(UserError, match="has 19 rows; 20 or more are needed"):
+    write_csv(in_folder / "a.csv", shop(49))
+    with pytest.raises(UserError, match="has 49 rows; 50 or more are needed"):
         main(["--csv=a.csv", "--target=spent"])
 
 

@@ -55,6 +55,13 @@ def test_rows_without_a_target_are_allowed_for():
     assert any("spent: missing in 20 of 2000 rows" in note for note in sampled.findings)
 
 
+def test_other_ways_to_split_are_said():
+    notes = study(shop()).split_notes
+    assert notes[0].endswith("by day: files of their own, given as validation and test.")
+    assert notes[1].endswith("hold out whole ones: split_column: zip.")
+    assert study({"x": [i // 2 for i in range(99)], "y": list(range(99))}, "y").split_notes == ()
+
+
 def test_suspects_stay_and_are_said():
     columns = shop()
     spent = np.array(columns["spent"], float)

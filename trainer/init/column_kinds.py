@@ -16,7 +16,9 @@ import numpy.typing as npt
 from trainer.init.column_profile import ColumnProfile
 from trainer.init.date_formats import find_format, looks_like_unpadded_date
 from trainer.init.held_out import (
+    Floats,
     Halves,
+    Ints,
     Task,
     cell_gains,
     frequent_cells,
@@ -30,10 +32,14 @@ FALSE_TEXTS = frozenset(("false", "no", "f", "n", "0"))
 TRUE_TEXTS = frozenset(("true", "yes", "t", "y", "1"))
 # The trainer counts every token of a vocabulary; beyond so many, hashing keeps memory flat.
 MOST_TOKENS = 1_000_000
+# As fine as a number's piecewise-linear encoding is by default.
+_COARSE_CELLS = 16
 # Ids for each token that is frequent enough to learn from, so that few share one.
 _HASH_ROOM = 8
 # A column of distinct whole numbers is an identifier where chance would hardly leave them distinct.
 _CHANCE = 1e-4
+# With fewer values the training part of a split may have none, which the trainer refuses.
+_LEAST_PRESENT = 10
 WEIGHT_NAMES = frozenset(
     ("sample_weight", "sampleweight", "row_weight", "instance_weight", "case_weight")
 )
@@ -112,6 +118,8 @@ def choose_kind(profile: ColumnProfile, facts: TableFacts) -> ColumnChoice:
     """The kind of a column."""
     if not profile.distinct:
         return _ignored(profile, "no row has a value")
+    if profile.num_present < min(_LEAST_PRESENT, profile.num_rows / 5):
+        return _ignored(profile, f"a value in {profile.num_present} rows only")
     if profile.distinct == 1 and profile.num_present == profile.num_rows:
         return _ignored(profile, f"is {_shown(profile.tokens[0])} in every row")
     choice = (
@@ -202,17 +210,19 @@ def _time(profile: ColumnProfile) -> ColumnChoice | None:
 
 
 def _two_values(profile: ColumnProfile) -> ColumnChoice | None:
-    lower = {token.lower() for token in profile.tokens}
-    if len(lower) == 2 and lower & FALSE_TEXTS and lower & TRUE_TEXTS:
+    # Yes, yes and YES are one value; more spellings than these are not looked through.
+    lower = {token.lower() for token in profile.tokens[:7]}
+    if profile.distinct <= 6 and len(lower) == 2 and lower & FALSE_TEXTS and lower & TRUE_TEXTS:
         shown = " and ".join(map(_shown, sorted(profile.tokens)[:4]))
         return ColumnChoice(profile.name, {"kind": "boolean"}, shown, instead="categorical")
     return None
 
 
 def _number(profile: ColumnProfile, facts: TableFacts) -> ColumnChoice:
-    if any(re.fullmatch(r"0\d+", token.strip()) for token in profile.tokens):
-        return _text(profile, facts, "digits with leading zeros are codes")
     if profile.is_whole:
+        trimmed = (token.strip() for token in profile.tokens)
+        if any(text[0] == "0" and len(text) > 1 and text.isdecimal() for text in trimmed):
+            return _text(profile, facts, "digits with leading zeros are codes")
         if _is_identifier(profile):
             return _unique(profile, "whole numbers, a different one in every row")
         if has_id_name(profile.name) and profile.distinct > 2:
@@ -304,10 +314,11 @@ def _is_identifier(profile: ColumnProfile) -> bool:
 def _code_evidence(profile: ColumnProfile, facts: TableFacts) -> str | None:
     """Why whole numbers are codes: their single values tell more than their size does.
 
-    Cells of the frequent values beside cells of quantiles, as many as the trainer makes buckets,
-    each fitted on the other half; the first must win by more than chance. The halves are drawn row
-    by row, as the config's own split is, since a table is often sorted by such a code. A number of
-    time is none: its values are told apart by what happened then, which does not come back.
+    Two things on held-out rows: cells of the frequent values add to cells of quantiles, as many as
+    the trainer makes buckets, more than chance; and they add more to 16 cells of quantiles than
+    these tell, for of an amount the coarse size tells most. The halves are drawn row by row, as the
+    config's own split is, since a table is often sorted by such a code. A number of time is none:
+    its values are told apart by what happened then, which does not come back.
     """
     if _TIME_WORD.search(profile.name):
         return None
@@ -317,11 +328,20 @@ def _code_evidence(profile: ColumnProfile, facts: TableFacts) -> str | None:
     by_value = frequent_cells(profile.codes, profile.counts, facts.least_rows)
     by_size = quantile_cells(profile.values, 2 * facts.num_buckets)
     halves = Halves.shuffled(len(facts.target))
-    base = out_of_fold(facts.target, [by_size], halves, facts.task)
-    t_value = halves.t_value(cell_gains(facts.target, base, by_value, halves, facts.task))
+
+    def gains(known: Sequence[Ints], cells: Ints) -> Floats:
+        base = out_of_fold(facts.target, known, halves, facts.task)
+        return cell_gains(facts.target, base, cells, halves, facts.task)
+
+    t_value = halves.t_value(gains([by_size], by_value))
     if t_value <= t_bound(facts.tests):
         return None
-    return f"codes: single values tell more than their order (t {t_value:.1f} on held-out rows)"
+    coarse = quantile_cells(profile.values, _COARSE_CELLS)
+    of_size, of_value = gains([], coarse).mean(), gains([coarse], by_value).mean()
+    if of_value <= of_size:
+        return None
+    ratio = f"{of_value / of_size:.1f} times" if of_size > 0 else "where size tells nothing,"
+    return f"codes: single values tell {ratio} what their size does (t {t_value:.1f}, held-out)"
 
 
 def _ignored(

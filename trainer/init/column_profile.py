@@ -5,6 +5,7 @@ Imports cells, config, numpy and Arrow; must not decide what the column is for.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import re
@@ -159,6 +160,11 @@ def _convert(tokens: list[str]) -> Floats:
     texts = pa.array(tokens, pa.string())
     found, _ = convert_text(texts, ReadColumn("", "float"), ())
     is_number = np.isfinite(found.to_numpy(zero_copy_only=False).astype(np.float64))
+    # As doubles, since float32 would make one of two ids or times that lie side by side.
+    if is_number.all():
+        with contextlib.suppress(pa.ArrowInvalid):
+            trimmed = pc.utf8_trim(texts, characters=" \t")
+            return np.asarray(trimmed.cast(pa.float64()).to_numpy(zero_copy_only=False))
     pairs = zip(tokens, is_number, strict=True)
     return np.array([float(text) if fits else np.nan for text, fits in pairs], np.float64)
 

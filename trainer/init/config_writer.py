@@ -134,8 +134,8 @@ def _data(study: Study) -> list[str]:
         if key in ("train", "validation", "test") and len(value) == 1:
             value = value[0]
         lines += _entry(key, value, "  ")
-    if study.ordered is not None:
-        lines += _commented(study.ordered + ".", "  ")
+    for note in study.split_notes:
+        lines += _commented(note, "  ")
     return lines
 
 

@@ -19,7 +19,8 @@ from trainer.fields import split_texts
 from trainer.redaction import shown
 
 _DEFAULT_ROWS = 200_000
-_LEAST_ROWS = 20
+# Of fewer, a fifth may leave a validation part without a row.
+_LEAST_ROWS = 50
 
 
 def main(argv: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ Imports the modules of this package that decide, and config, errors, storage.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from trainer.errors import UserError
-from trainer.init.column_kinds import ColumnChoice, TableFacts, choose_kind
+from trainer.init.column_kinds import ColumnChoice, TableFacts, choose_kind, has_id_name
 from trainer.init.column_power import LEAK_POWER, SUSPECT_POWER, column_power, find_twins
 from trainer.init.column_profile import DEFAULT_NULLS, ColumnProfile, profile_column
 from trainer.init.cross_proposals import CrossProposal, propose_crosses
@@ -54,7 +54,7 @@ class Study:
         max_bad_rows: for data.max_bad_rows.
         split_column: raw column for data.split_column.
         fraction: for data.validation_fraction and test_fraction.
-        ordered: why the rows should perhaps be split by time, None where there is no reason.
+        split_notes: other ways to hold rows out, and when they are the right ones.
         findings: what the user should look at, one a line.
     """
 
@@ -70,7 +70,7 @@ class Study:
     max_bad_rows: int
     split_column: str | None
     fraction: float
-    ordered: str | None
+    split_notes: tuple[str, ...]
     findings: tuple[str, ...]
 
 
@@ -135,7 +135,7 @@ def study_table(sample: TableSample, wishes: Wishes) -> Study:
         ),
         split_column=key,
         fraction=held_out_fraction(sample.total_rows),
-        ordered=_order_note(choices),
+        split_notes=tuple(_split_notes(choices)),
         findings=tuple(_findings(sample, target, choices, powers)),
     )
 
@@ -223,14 +223,21 @@ def _one_key(choices: Sequence[ColumnChoice]) -> list[ColumnChoice]:
     return kept
 
 
-def _order_note(choices: Sequence[ColumnChoice]) -> str | None:
-    times = [choice for choice in choices if choice.kind == "datetime"]
-    if not times:
-        return None
-    return (
-        f"the model will be asked about later rows than it learned from? Then hold out the latest "
-        f"by {times[0].name}: files of their own, given as validation and test"
-    )
+def _split_notes(choices: Sequence[ColumnChoice]) -> Iterator[str]:
+    for choice in choices:
+        if choice.kind == "datetime":
+            yield (
+                f"For a model that is asked about later rows than it learned from, hold out the "
+                f"latest by {choice.name}: files of their own, given as validation and test."
+            )
+            break
+    for choice in choices:
+        if choice.kind == "categorical" and has_id_name(choice.name):
+            yield (
+                f"For a model that is asked about values of {choice.name} that it has not seen, "
+                f"hold out whole ones: split_column: {choice.name}."
+            )
+            break
 
 
 def _findings(
