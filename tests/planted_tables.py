@@ -56,3 +56,20 @@ def shop(num_rows=2000, seed=5):
         "net": np.round(spent / 1.19, 4),
         "spent": np.round(spent, 4),
     }
+
+
+def rows_text(first, last):
+    """Rows n, t, x whose t has quotes and a line break within."""
+    return "".join(f'{i},"row {i}\nof ""{last}""",x{i % 7}\n' for i in range(first, last))
+
+
+def check_rows(sample, last):
+    """Numbers of the sampled rows of `rows_text`, each found whole and once."""
+    numbers = [int(text) for text in sample.columns["n"].to_pylist()]
+    assert numbers == sorted(set(numbers))
+    for number, text, token in zip(
+        numbers, sample.columns["t"].to_pylist(), sample.columns["x"].to_pylist(), strict=True
+    ):
+        assert text == f'row {number}\nof "{last}"'
+        assert token == f"x{number % 7}"
+    return numbers

@@ -14,7 +14,7 @@ ORDER = re.findall(
     __init__ errors redaction outcome fields columns schema config_errors config yaml_text flags
     cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff sample
     data_files parallel cells csv_records csv_files parquet_files reader sampling tallies statistics
-    rows row_stores row_files row_cache plan metrics transforms
+    rows row_stores row_files row_cache plan metrics token_memory transforms
     scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders
     features blocks datasets input tables lookups exchange schedules update_rules optimizers averaging
     model_size dropout network objective distribution strategy program checkpoint evaluation loop tuning
@@ -26,8 +26,8 @@ ORDER = re.findall(
     replica_logs replica_process supervision cluster_run search_space study stopping
     trial_run study_store tuner study_page local_tuning costs estimate
 
-    csv_dialect table_sample column_profile date_formats held_out target_kind column_power
-    column_kinds point_pairs cross_proposals split_choice table_study config_writer tuning_file
+    csv_dialect csv_places table_sample parquet_sample column_profile date_formats held_out
+    target_kind column_power table_facts code_columns column_kinds point_pairs cross_proposals split_choice table_study config_writer tuning_file
     account init_command __main__
     """,
 )

@@ -4,13 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.columns import Categorical
-from trainer.id_encoders import FALSE_TEXTS, TRUE_TEXTS, choose_vocabulary
+from trainer.id_encoders import FALSE_TEXTS, TRUE_TEXTS
 from trainer.init import column_kinds
-from trainer.init.column_kinds import TableFacts, choose_kind, find_sentinel
+from trainer.init.column_kinds import choose_kind, find_sentinel
 from trainer.init.column_profile import profile_column
-from trainer.number_encoders import auto_buckets
-from trainer.statistics import StatisticsBuilder
+from trainer.init.table_facts import TableFacts
 
 N = 2000
 RNG = np.random.default_rng(7)
@@ -88,32 +86,6 @@ def test_codes_that_look_like_numbers_are_categories():
     assert choice(zips * 13, name="paid").kind == "numeric"
 
 
-def test_codes_are_known_by_what_their_values_tell():
-    """300 shops, each with its own level, in no order; the same numbers with a trend stay."""
-    shops = RNG.integers(0, 300, 20_000)
-    noise = RNG.normal(0, 1, 20_000)
-    levels = RNG.normal(0, 1, 300)
-    codes = choice(shops, known=facts(levels[shops] + noise, 20_000))
-    assert codes.kind == "categorical" and "codes: single values tell" in codes.reason
-    assert codes.instead == "numeric"
-    trend = choice(shops, known=facts(0.01 * shops + noise, 20_000))
-    assert trend.kind == "numeric"
-    # An amount of many values: each has its own level beside the trend, but a small one.
-    amount = choice(shops, known=facts(0.01 * shops + 0.3 * levels[shops] + noise, 20_000))
-    assert amount.kind == "numeric"
-    day = choice(shops, name="day_of_year", known=facts(levels[shops] + noise, 20_000))
-    assert day.kind == "numeric"
-
-
-def test_identifiers_are_distinct_beyond_chance_or_by_name():
-    assert choice(RNG.permutation(N) + 5000).kind == "key"
-    assert choice([f"u-{i}" for i in range(N)]).kind == "key"
-    wide = RNG.choice(10**12, N, replace=False)
-    assert choice(wide, name="turnover").kind == "numeric"
-    assert choice(wide, name="order_id").kind == "key"
-    assert choice(RNG.normal(0, 1, N)).kind == "numeric"  # all distinct, but no whole numbers
-
-
 def test_dates_are_dates_with_the_parts_that_differ():
     days = np.datetime64("2013-01-01") + RNG.integers(0, 365, N)
     found = choice(days)
@@ -187,17 +159,3 @@ def test_very_many_values_are_hashed():
     found = choice(values, known=facts(np.zeros(4000), 2 * 10**9))
     assert found.options == {"kind": "categorical", "hash_buckets": 1024}
     assert "too many for a vocabulary" in found.reason
-
-
-@pytest.mark.parametrize("num_rows", [300, 2000, 60_000])
-def test_bounds_are_the_trainers(num_rows):
-    """A token of just so many rows enters the trainer's vocabulary, one row less does not."""
-    known = facts(np.zeros(num_rows), num_rows)
-    least = int(np.ceil(known.least_rows))
-    tokens = ["enters"] * least + ["stays out"] * (least - 1)
-    tokens += [f"x{i}" for i in range(num_rows - len(tokens))]
-    builder = StatisticsBuilder([], ["c"], "y")
-    columns = {"c": pa.array(tokens), "y": np.zeros(num_rows)}
-    builder.add(columns, np.arange(num_rows, dtype=np.uint64))
-    assert choose_vocabulary("c", Categorical(), builder.finalize()) == ["enters"]
-    assert known.num_buckets == auto_buckets(num_rows)

@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.init.column_kinds import ColumnChoice, TableFacts
+from trainer.init.column_kinds import ColumnChoice
 from trainer.init.column_profile import profile_column
 from trainer.init.cross_proposals import propose_crosses
+from trainer.init.table_facts import TableFacts
 
 N = 12_000
 

@@ -1,6 +1,7 @@
 """The kind of each column, with the reason: what init decides about a column by itself.
 
-Every bound is a formula of the data. Imports column_profile, date_formats, held_out, numpy.
+Every bound is a formula of the data. Imports code_columns, column_profile,
+date_formats, table_facts and numpy.
 """
 
 from __future__ import annotations
@@ -8,49 +9,28 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from trainer.init.code_columns import code_evidence, has_id_name, is_identifier
 from trainer.init.column_profile import ColumnProfile
 from trainer.init.date_formats import find_format, looks_like_unpadded_date
-from trainer.init.held_out import (
-    Floats,
-    Halves,
-    Ints,
-    Task,
-    cell_gains,
-    frequent_cells,
-    out_of_fold,
-    quantile_cells,
-    t_bound,
-)
+from trainer.init.table_facts import TableFacts
 
 # As the trainer's boolean columns read them.
 FALSE_TEXTS = frozenset(("false", "no", "f", "n", "0"))
 TRUE_TEXTS = frozenset(("true", "yes", "t", "y", "1"))
 # The trainer counts every token of a vocabulary; beyond so many, hashing keeps memory flat.
 MOST_TOKENS = 1_000_000
-# As fine as a number's piecewise-linear encoding is by default.
-_COARSE_CELLS = 16
 # Ids for each token that is frequent enough to learn from, so that few share one.
 _HASH_ROOM = 8
-# A column of distinct whole numbers is an identifier where chance would hardly leave them distinct.
-_CHANCE = 1e-4
 # With fewer values the training part of a split may have none, which the trainer refuses.
 _LEAST_PRESENT = 10
 WEIGHT_NAMES = frozenset(
     ("sample_weight", "sampleweight", "row_weight", "instance_weight", "case_weight")
 )
 MAYBE_WEIGHT_NAMES = frozenset(("weight", "weights", "wt"))
-_ID_NAME = re.compile(
-    r"(?:^|[_\W])(?:id|uid|uuid|guid|key|zip|zipcode|postcode|plz|zip_?code|postal_?code|code)$"
-    r"|(?<=[a-z])(?:Id|ID|Key|Code)$|^(?:ID|Id|id)(?:[_\W]|$)"
-)
-_TIME_WORD = re.compile(
-    r"(?:^|[_\W])(?:year|month|week|day|date|hour|minute|second|time)s?(?:$|[_\W])|day$|time$", re.I
-)
 _AMOUNT = re.compile(r"[-+]?[$\u20ac\u00a3]\s?\d[\d,.]*|[-+]?\d[\d,.]*\s?[%$\u20ac\u00a3]")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+|[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
@@ -83,37 +63,6 @@ class ColumnChoice:
         return self.kind not in ("key", "ignore", "weight")
 
 
-@dataclass(frozen=True)
-class TableFacts:
-    """What the choice for one column needs to know of the table.
-
-    Attributes:
-        target: (N,) of the sampled rows, without missing values.
-        total_rows: of the table, perhaps estimated.
-    """
-
-    target: npt.NDArray[np.float64]
-    task: Task
-    total_rows: int
-    tests: int = field(default=1)  # columns that are asked whether their numbers are codes
-
-    @property
-    def least_rows(self) -> float:
-        """Sampled rows that a token needs to enter the trainer's vocabulary.
-
-        Its min_frequency auto, max(10, rows / 5000), at most 1% of the rows, at the sample's scale.
-        """
-        share = len(self.target) / self.total_rows
-        wanted = min(max(10, self.total_rows / 5000), self.total_rows / 100) * share
-        # Of a value that a sample has once, nothing is known of how often it comes.
-        return wanted if share == 1 else max(2.0, wanted)
-
-    @property
-    def num_buckets(self) -> int:
-        """Buckets that the trainer gives a number: 2^floor(log2(rows / 200)) within 16..128."""
-        return min(128, max(16, 2 ** math.floor(math.log2(max(1.0, self.total_rows / 200)))))
-
-
 def choose_kind(profile: ColumnProfile, facts: TableFacts) -> ColumnChoice:
     """The kind of a column."""
     if not profile.distinct:
@@ -136,15 +85,6 @@ def choose_kind(profile: ColumnProfile, facts: TableFacts) -> ColumnChoice:
         note = f"numbers, but also {shown}: read as missing (data.null_values)"
         choice = _with_findings(choice, note)
     return choice
-
-
-def has_id_name(name: str) -> bool:
-    """Whether a name says that the values are marks and no amounts.
-
-    >>> [has_id_name(n) for n in ("id", "user_id", "PassengerId", "zip", "paid", "valid", "width")]
-    [True, True, True, True, False, False, False]
-    """
-    return _ID_NAME.search(name) is not None
 
 
 def find_sentinel(profile: ColumnProfile) -> str | None:
@@ -223,11 +163,11 @@ def _number(profile: ColumnProfile, facts: TableFacts) -> ColumnChoice:
         trimmed = (token.strip() for token in profile.tokens)
         if any(text[0] == "0" and len(text) > 1 and text.isdecimal() for text in trimmed):
             return _text(profile, facts, "digits with leading zeros are codes")
-        if _is_identifier(profile):
+        if is_identifier(profile):
             return _unique(profile, "whole numbers, a different one in every row")
         if has_id_name(profile.name) and profile.distinct > 2:
             return _text(profile, facts, "by its name codes, not amounts")
-        if code := _code_evidence(profile, facts):
+        if code := code_evidence(profile, facts):
             return _text(profile, facts, code)
     low, high = float(np.nanmin(profile.values)), float(np.nanmax(profile.values))
     what = "whole numbers" if profile.is_whole else "numbers"
@@ -296,52 +236,6 @@ def _unique(profile: ColumnProfile, reason: str) -> ColumnChoice:
         _text_notes(profile),
         "numeric" if profile.numbers is not None else None,
     )
-
-
-def _is_identifier(profile: ColumnProfile) -> bool:
-    """Whether distinct whole numbers are so by making.
-
-    n numbers drawn from R are all distinct with a chance of about exp(-n^2 / 2R). Source: the
-    birthday problem. Numbers from so wide a range that chance could do it need the name of an id.
-    """
-    count = profile.num_present
-    if profile.numbers is None or profile.distinct < count or count < 3:
-        return False
-    width = float(profile.numbers.max() - profile.numbers.min()) + 1
-    return count**2 / (2 * width) > -math.log(_CHANCE) or has_id_name(profile.name)
-
-
-def _code_evidence(profile: ColumnProfile, facts: TableFacts) -> str | None:
-    """Why whole numbers are codes: their single values tell more than their size does.
-
-    Two things on held-out rows: cells of the frequent values add to cells of quantiles, as many as
-    the trainer makes buckets, more than chance; and they add more to 16 cells of quantiles than
-    these tell, for of an amount the coarse size tells most. The halves are drawn row by row, as the
-    config's own split is, since a table is often sorted by such a code. A number of time is none:
-    its values are told apart by what happened then, which does not come back.
-    """
-    if _TIME_WORD.search(profile.name):
-        return None
-    frequent = int((profile.counts >= facts.least_rows).sum())
-    if frequent <= facts.num_buckets or profile.num_present < 2 * profile.distinct:
-        return None
-    by_value = frequent_cells(profile.codes, profile.counts, facts.least_rows)
-    by_size = quantile_cells(profile.values, 2 * facts.num_buckets)
-    halves = Halves.shuffled(len(facts.target))
-
-    def gains(known: Sequence[Ints], cells: Ints) -> Floats:
-        base = out_of_fold(facts.target, known, halves, facts.task)
-        return cell_gains(facts.target, base, cells, halves, facts.task)
-
-    t_value = halves.t_value(gains([by_size], by_value))
-    if t_value <= t_bound(facts.tests):
-        return None
-    coarse = quantile_cells(profile.values, _COARSE_CELLS)
-    of_size, of_value = gains([], coarse).mean(), gains([coarse], by_value).mean()
-    if of_value <= of_size:
-        return None
-    ratio = f"{of_value / of_size:.1f} times" if of_size > 0 else "where size tells nothing,"
-    return f"codes: single values tell {ratio} what their size does (t {t_value:.1f}, held-out)"
 
 
 def _ignored(

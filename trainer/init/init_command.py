@@ -33,7 +33,8 @@ def main(argv: Sequence[str]) -> None:
     from trainer.init.account import account  # Arrow and pydantic, which --help does not need
     from trainer.init.config_writer import config_text
     from trainer.init.csv_dialect import Given
-    from trainer.init.table_sample import sample_csv, sample_parquet
+    from trainer.init.parquet_sample import sample_parquet
+    from trainer.init.table_sample import sample_csv
     from trainer.init.table_study import Wishes, study_table
     from trainer.init.tuning_file import tuning_text
 
