@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 from planted_tables import sample_of, shop
 
 from trainer.init.account import account
@@ -27,6 +28,15 @@ def test_rows_columns_findings_and_the_next_command_are_told():
         "wrote shop.yaml and shop.tuning.yaml",
         "next: python -m trainer.task --config=shop.yaml",
     ]
+
+
+def test_a_wide_table_is_told_in_part():
+    rng = np.random.default_rng(1)
+    columns = {f"f{i}": np.round(rng.normal(0, 1, 200), 3) for i in range(70)}
+    columns["y"] = np.round(columns["f3"] + rng.normal(0, 0.1, 200), 3)
+    lines = account(study_table(sample_of(columns), Wishes("y", ("t",))), "a", "b").splitlines()
+    assert lines[3].split()[:2] == ["f3", "numeric"]
+    assert lines[63] == "  and 10 that tell less; see a"
 
 
 def test_a_way_between_points_has_its_line():

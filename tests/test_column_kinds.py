@@ -136,11 +136,12 @@ def test_sentinels_are_a_remark(values, sentinel):
         ("${}", "numbers written with a sign, such as '$"),
         ("{} %", "numbers written with a sign"),
         ("1,{}", "numbers written with a comma"),
+        ("{0[0]}{0[1]}:{0[2]}{0[3]}", "times of day such as '20:00'"),
         ("1/2/{}", "dates of varying width"),
     ],
 )
 def test_texts_that_want_mending_are_said(form, note):
-    values = [form.format(2000 + i % 50) for i in range(N)]
+    values = [form.format(str(2000 + i % 50)) for i in range(N)]
     assert note in choice(values).findings[0]
 
 

@@ -10,6 +10,7 @@ from trainer.init.config_writer import constant_score, looked_at
 from trainer.init.table_study import Study
 
 _NAME_WIDTH, _REASON_WIDTH = 28, 78
+_MOST_ROWS = 60
 
 
 def account(study: Study, config_path: str, tuning_path: str) -> str:
@@ -25,7 +26,9 @@ def account(study: Study, config_path: str, tuning_path: str) -> str:
     ]
     width = min(_NAME_WIDTH, max(len(choice.name) for choice in study.choices))
     ordered = sorted(study.choices, key=lambda choice: -study.powers[choice.name])
-    lines += [_row(choice, study, width) for choice in ordered]
+    lines += [_row(choice, study, width) for choice in ordered[:_MOST_ROWS]]
+    if len(ordered) > _MOST_ROWS:
+        lines.append(f"  and {len(ordered) - _MOST_ROWS} that tell less; see {config_path}")
     if study.way is not None:
         way = study.way
         points = f"from {way.start.latitude}, {way.start.longitude} to {way.end.latitude}, "

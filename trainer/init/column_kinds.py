@@ -32,6 +32,7 @@ WEIGHT_NAMES = frozenset(
 )
 MAYBE_WEIGHT_NAMES = frozenset(("weight", "weights", "wt"))
 _AMOUNT = re.compile(r"[-+]?[$\u20ac\u00a3]\s?\d[\d,.]*|[-+]?\d[\d,.]*\s?[%$\u20ac\u00a3]")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?(?: ?[AaPp][Mm])?", re.A)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+|[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 
@@ -222,6 +223,8 @@ def _text_notes(profile: ColumnProfile) -> tuple[str, ...]:
     some = [token.strip() for token in profile.tokens[:200]]
     if looks_like_unpadded_date(some):
         return ("dates of varying width, which the trainer cannot read: write them as 2013-01-31",)
+    if all(_CLOCK.fullmatch(text) for text in some):
+        return (f"times of day such as {_shown(some[0])}: write them as minutes, a number",)
     for expression, what in ((_AMOUNT, "a sign"), (_DECIMAL_COMMA, "a comma")):
         if all(expression.fullmatch(text) for text in some):
             return (f"numbers written with {what}, such as {_shown(some[0])}: write plain numbers",)
