@@ -191,7 +191,7 @@ def compete(
         recorder.alternate(
             "examples/s",
             {
-                f"{section}/{name}": lambda c=contender: c.rate(1.5 * setting.sizes.seconds)
+                f"{section}/{name}": lambda c=contender: c.rate(3 * setting.sizes.seconds)
                 for name, contender in contenders.items()
             },
         )

@@ -22,7 +22,7 @@ def measure_finish(setting: Setting, recorder: Recorder) -> None:
 
     folder = setting.scratch("finish")
     values = {**setting.default_config(), "output": {"job_dir": str(folder)}}
-    stage = Stage(values, setting.pattern("rides", "csv"), {"batch_size": 1024})
+    stage = Stage(values, setting.pattern("rides", "csv"), 1024)
     stage.train(setting.sizes.seconds / 4)
     store = stage.datasets.stores["train"]
 

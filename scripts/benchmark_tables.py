@@ -99,7 +99,7 @@ def categories(num_rows: int) -> pa.Table:
     for i, size in enumerate(VOCABULARIES):
         codes = np.random.default_rng(i).integers(0, 2**44, size)
         tokens = pa.array([f"{code:011x}" for code in codes])
-        ranks = np.minimum(size ** rng.random(num_rows) - 1, size - 1).astype(np.int32)
+        ranks = ((size + 1) ** rng.random(num_rows) - 1).astype(np.int32)
         missing = rng.random(num_rows) < 0.05 * (i % 4)
         table[f"category_{i}"] = tokens.take(pa.array(ranks, mask=missing))
     return pa.table(table)

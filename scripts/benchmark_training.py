@@ -16,6 +16,8 @@ from benchmark_setting import Setting
 
 # Calls before the clock starts: they use up what was read ahead while others were measured.
 WARM_UP_CALLS = 3
+# Below, a step is calls and copies; its products are no limit worth the time of measuring them.
+LEAST_GEMM_BATCH = 1024
 OPTIMIZERS = ("ftrl", "adagrad", "adam")
 TABLE_BATCH = 4096
 # Behind --large: a table of so many rows, trained a little.
@@ -25,13 +27,14 @@ LARGE_TABLE_ROWS = 50_000_000
 class Stage:
     """A trainer over rows in memory; its stages are functions of the seconds they may take."""
 
-    def __init__(self, values: dict[str, Any], pattern: str, training: dict[str, Any]):
+    def __init__(self, values: dict[str, Any], pattern: str, batch_size: int, datasets: Any = None):
         """Read and encode the files, build the model; nothing is traced yet.
 
         Args:
             values: the trainer's config but for its files and training.
             pattern: of the files.
-            training: the section of that name.
+            batch_size: of the steps.
+            datasets: what another stage has made of the files; None to make it.
         """
         from trainer import model
         from trainer.config import parse_config
@@ -39,14 +42,11 @@ class Stage:
         from trainer.plan import make_plan
         from trainer.strategy import make_one_device
 
-        steps = {"steps": 10**9, "eval_steps": 10**9}
+        training = {"steps": 10**9, "eval_steps": 10**9, "batch_size": batch_size}
         data = {**values.get("data", {}), "storage": "memory"}
-        self.config = parse_config(
-            {**values, "data": data, "training": {**steps, **training}}, "benchmark"
-        )
-        self.datasets = model.build_datasets(
-            self.config, {"train": tuple(sorted(glob.glob(pattern)))}
-        )
+        self.config = parse_config({**values, "data": data, "training": training}, "benchmark")
+        files = tuple(sorted(glob.glob(pattern)))
+        self.datasets = datasets or model.build_datasets(self.config, {"train": files})
         store = self.datasets.stores["train"]
         self.plan = make_plan(self.config.training, store.num_rows, 0)
         objective = Objective(self.config, self.datasets.statistics)
@@ -92,20 +92,26 @@ def measure_steps(setting: Setting, recorder: Recorder) -> None:
     """Training from memory at each batch size, beside the matrix products of its layers alone."""
     import ceilings
 
-    defaults = setting.default_config()
+    sizes, rides = setting.sizes.batch_sizes, setting.pattern("rides", "csv")
+    prepared = str(setting.folder / "prepared.parquet")
     cases = {
-        "prepared": (columns.prepared_config(), str(setting.folder / "prepared.parquet")),
-        "course": (columns.course_config(), setting.pattern("rides", "csv")),
-        "defaults": (defaults, setting.pattern("rides", "csv")),
+        "prepared": (columns.prepared_config(), prepared, sizes),
+        "course": (columns.course_config(), rides, sizes[-2:-1]),
+        "defaults": (setting.default_config(), rides, sizes),
     }
-    for name, (values, pattern) in cases.items():
+    for name, (values, pattern, batch_sizes) in cases.items():
         works: dict[str, Callable[[], float]] = {}
-        for batch_size in setting.sizes.batch_sizes:
-            stage = Stage(values, pattern, {"batch_size": batch_size})
-            layers = ceilings.layers_of(stage.program.model)
+        datasets = None
+        for batch_size in batch_sizes:
+            stage = Stage(values, pattern, batch_size, datasets)
+            datasets = stage.datasets
             key = f"step/{name} {batch_size}"
             works[f"{key}/train"] = partial(stage.train, setting.sizes.seconds)
-            works[f"{key}/gemm"] = partial(ceilings.gemm_examples_per_second, layers, batch_size)
+            if batch_size >= LEAST_GEMM_BATCH:
+                layers = ceilings.layers_of(stage.program.model)
+                works[f"{key}/gemm"] = partial(
+                    ceilings.gemm_examples_per_second, layers, batch_size
+                )
             works[f"{key}/batches"] = partial(stage.make_batches, setting.sizes.seconds / 4)
         recorder.alternate("examples/s", works)
 
@@ -119,9 +125,7 @@ def measure_tables(setting: Setting, recorder: Recorder) -> None:
         works = {}
         for size in setting.sizes.table_rows:
             stage = table_stage(setting, size, optimizer)
-            works[f"table/{optimizer} {size}/train"] = partial(
-                stage.train, setting.sizes.seconds / 2
-            )
+            works[f"table/{optimizer} {size}/train"] = partial(stage.train, setting.sizes.seconds)
         recorder.alternate("examples/s", works)
 
 
@@ -153,7 +157,7 @@ def table_stage(setting: Setting, size: int, optimizer: str) -> Stage:
     values = columns.prepared_config({name: size})
     values["optimizer"] = {"wide_optimizer": optimizer, "deep_optimizer": optimizer}
     pattern = str(setting.folder / f"ids-{size}.parquet")
-    return Stage(values, pattern, {"batch_size": min(TABLE_BATCH, setting.sizes.prepared // 2)})
+    return Stage(values, pattern, min(TABLE_BATCH, setting.sizes.prepared // 2))
 
 
 def measure_columns(setting: Setting, recorder: Recorder) -> None:
@@ -163,7 +167,7 @@ def measure_columns(setting: Setting, recorder: Recorder) -> None:
         table, values = tables.mixed(setting.sizes.column_rows, count)
         tables.write(table, setting.folder, f"mixed-{count}", num_files=1, header=True)
         batch_size = min(TABLE_BATCH, setting.sizes.column_rows // 2)
-        stage = Stage(values, setting.pattern(f"mixed-{count}", "csv"), {"batch_size": batch_size})
+        stage = Stage(values, setting.pattern(f"mixed-{count}", "csv"), batch_size)
         works[f"columns/{count}/train"] = partial(stage.train, setting.sizes.seconds)
         works[f"columns/{count}/encode"] = partial(_encode, stage, len(table))
     recorder.alternate("rows/s", works)
