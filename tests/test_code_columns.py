@@ -29,13 +29,13 @@ def test_codes_are_known_by_what_their_values_tell():
     codes = choice(shops, known=facts(levels[shops] + noise, 20_000))
     assert codes.kind == "categorical" and "codes: single values tell" in codes.reason
     assert codes.instead == "numeric"
-    trend = choice(shops, known=facts(0.01 * shops + noise, 20_000))
-    assert trend.kind == "numeric"
-    # An amount of many values: each has its own level beside the trend, but a small one.
-    amount = choice(shops, known=facts(0.01 * shops + 0.3 * levels[shops] + noise, 20_000))
-    assert amount.kind == "numeric"
-    day = choice(shops, name="day_of_year", known=facts(levels[shops] + noise, 20_000))
-    assert day.kind == "numeric"
+    amount = choice(shops, known=facts(0.01 * shops + noise, 20_000))
+    assert amount.options == {"kind": "numeric"}
+    # Each value has its own level beside the trend, but a small one: finer buckets, not a code.
+    prices = choice(shops, known=facts(0.01 * shops + 0.4 * levels[shops] + noise, 20_000))
+    assert prices.options == {"kind": "numeric", "buckets": 512, "embedding_dim": 8}
+    new = TableFacts(levels[shops] + noise, "regression", 20_000, frozenset(["c"]))
+    assert choice(shops, known=new).options == {"kind": "numeric"}
 
 
 def test_identifiers_are_distinct_beyond_chance_or_by_name():

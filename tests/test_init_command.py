@@ -118,6 +118,13 @@ def test_files_and_outputs_may_be_in_a_bucket(in_folder, emulator, capsys):
     )
 
 
+def test_files_to_hold_out_must_be_there(in_folder):
+    write_csv(in_folder / "a.csv", shop(300))
+    for part in ("validation", "test"):
+        with pytest.raises(UserError, match=r"no file matches none.csv"):
+            main(["--csv=a.csv", "--target=spent", f"--{part}=none.csv"])
+
+
 def test_a_table_of_a_few_rows_is_refused(in_folder):
     write_csv(in_folder / "a.csv", shop(49))
     with pytest.raises(UserError, match="has 49 rows; 50 or more are needed"):

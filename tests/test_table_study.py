@@ -67,6 +67,23 @@ def test_other_ways_to_split_are_said():
     )
 
 
+def test_codes_that_do_not_come_back_in_the_validation_files_stay_numbers():
+    rng = np.random.default_rng(3)
+    levels = rng.normal(0, 1, 400)
+
+    def table(low, high, num_rows):
+        code = rng.integers(low, high, num_rows)
+        return {"shop": code, "y": np.round(levels[code] + rng.normal(0, 1, num_rows), 4)}
+
+    train = sample_of(table(0, 300, 12_000))
+    wishes = Wishes("y", ("t.csv",), validation=("v.csv",))
+    kinds = [
+        study_table(train, wishes, sample_of(table(low, low + 100, 900))).choices[0].kind
+        for low in (0, 300)
+    ]
+    assert kinds == ["categorical", "numeric"]
+
+
 def test_suspects_stay_and_are_said():
     columns = shop()
     spent = np.array(columns["spent"], float)

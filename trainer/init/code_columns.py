@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from trainer.init.column_profile import ColumnProfile
 from trainer.init.held_out import (
@@ -29,9 +30,6 @@ _COARSE_CELLS = 16
 _ID_NAME = re.compile(
     r"(?:^|[_\W])(?:id|uid|uuid|guid|key|zip|zipcode|postcode|plz|zip_?code|postal_?code|code)$"
     r"|(?<=[a-z])(?:Id|ID|Key|Code)$|^(?:ID|Id|id)(?:[_\W]|$)"
-)
-_TIME_WORD = re.compile(
-    r"(?:^|[_\W])(?:year|month|week|day|date|hour|minute|second|time)s?(?:$|[_\W])|day$|time$", re.I
 )
 
 
@@ -57,16 +55,36 @@ def is_identifier(profile: ColumnProfile) -> bool:
     return count**2 / (2 * width) > -math.log(_CHANCE) or has_id_name(profile.name)
 
 
-def code_evidence(profile: ColumnProfile, facts: TableFacts) -> str | None:
-    """Why whole numbers are codes: their single values tell more than their size does.
+@dataclass(frozen=True)
+class ValueEvidence:
+    """What single values of a number tell beyond the trainer's buckets, on held-out rows.
 
-    Two things on held-out rows: cells of the frequent values add to cells of quantiles, as many as
-    the trainer makes buckets, more than chance; and they add more to 16 cells of quantiles than
-    these tell, for of an amount the coarse size tells most. The halves are drawn row by row, as the
-    config's own split is, since a table is often sorted by such a code. A number of time is none:
-    its values are told apart by what happened then, which does not come back.
+    Attributes:
+        t_value: of the gain over as many quantiles as the trainer makes buckets.
+        of_size: bits a row that 16 cells of quantiles tell, as fine as its piecewise encoding.
+        of_value: bits a row that single values add to these.
+        num_frequent: values that are frequent enough to learn from.
     """
-    if _TIME_WORD.search(profile.name):
+
+    t_value: float
+    of_size: float
+    of_value: float
+    num_frequent: int
+
+    @property
+    def is_code(self) -> bool:
+        """Whether values tell more than their size; of an amount the coarse size tells most."""
+        return self.of_value > self.of_size
+
+
+def value_evidence(profile: ColumnProfile, facts: TableFacts) -> ValueEvidence | None:
+    """The evidence that single values count; None where it is not beyond chance.
+
+    The halves are drawn row by row, as the config's own split is, since a table is often sorted by
+    such a number. A number whose values do not come back in the validation files, as a day where
+    days are held out, is left alone.
+    """
+    if profile.name in facts.new_values:
         return None
     frequent = int((profile.counts >= facts.least_rows).sum())
     if frequent <= facts.num_buckets or profile.num_present < 2 * profile.distinct:
@@ -83,8 +101,9 @@ def code_evidence(profile: ColumnProfile, facts: TableFacts) -> str | None:
     if t_value <= t_bound(facts.tests):
         return None
     coarse = quantile_cells(profile.values, _COARSE_CELLS)
-    of_size, of_value = gains([], coarse).mean(), gains([coarse], by_value).mean()
-    if of_value <= of_size:
-        return None
-    ratio = f"{of_value / of_size:.1f} times" if of_size > 0 else "where size tells nothing,"
-    return f"codes: single values tell {ratio} what their size does (t {t_value:.1f}, held-out)"
+    return ValueEvidence(
+        t_value,
+        float(gains([], coarse).mean()),
+        float(gains([coarse], by_value).mean()),
+        frequent,
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.init.code_columns import code_evidence, has_id_name, is_identifier
+from trainer.init.code_columns import has_id_name, is_identifier, value_evidence
 from trainer.init.column_profile import ColumnProfile
 from trainer.init.date_formats import find_format, looks_like_unpadded_date
 from trainer.init.table_facts import TableFacts
@@ -27,6 +27,8 @@ MOST_TOKENS = 1_000_000
 _HASH_ROOM = 8
 # With fewer values the training part of a split may have none, which the trainer refuses.
 _LEAST_PRESENT = 10
+# Of a number whose single values count: what the trainer allows, and its width of an embedding.
+_MOST_BUCKETS, _FINE_DIM = 4096, 8
 WEIGHT_NAMES = frozenset(
     ("sample_weight", "sampleweight", "row_weight", "instance_weight", "case_weight")
 )
@@ -168,8 +170,10 @@ def _number(profile: ColumnProfile, facts: TableFacts) -> ColumnChoice:
             return _unique(profile, "whole numbers, a different one in every row")
         if has_id_name(profile.name) and profile.distinct > 2:
             return _text(profile, facts, "by its name codes, not amounts")
-        if code := code_evidence(profile, facts):
-            return _text(profile, facts, code)
+    evidence = value_evidence(profile, facts)
+    if evidence is not None and evidence.is_code and profile.is_whole:
+        told = f"{evidence.of_value:.2g} bits a row beside {evidence.of_size:.2g} of their size"
+        return _text(profile, facts, f"codes: single values tell {told} (held-out)")
     low, high = float(np.nanmin(profile.values)), float(np.nanmax(profile.values))
     what = "whole numbers" if profile.is_whole else "numbers"
     notes = []
@@ -184,7 +188,13 @@ def _number(profile: ColumnProfile, facts: TableFacts) -> ColumnChoice:
     zeros = float((profile.values == 0).mean())
     if 0.2 <= zeros < 1 and profile.distinct > 2:
         reason += f", {zeros:.0%} are 0"
-    return ColumnChoice(profile.name, {"kind": "numeric"}, reason, tuple(notes), "categorical")
+    options: dict[str, object] = {"kind": "numeric"}
+    if evidence is not None:
+        # A bucket for each value that is frequent enough, seen by both parts of the model.
+        exponent = math.ceil(math.log2(evidence.num_frequent))
+        options |= {"buckets": min(_MOST_BUCKETS, 2**exponent), "embedding_dim": _FINE_DIM}
+        reason += f"; single values tell more than buckets (t {evidence.t_value:.1f}, held-out)"
+    return ColumnChoice(profile.name, options, reason, tuple(notes), "categorical")
 
 
 def _text(profile: ColumnProfile, facts: TableFacts, why: str | None = None) -> ColumnChoice:

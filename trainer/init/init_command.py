@@ -18,7 +18,7 @@ from trainer.errors import UserError
 from trainer.fields import split_texts
 from trainer.redaction import shown
 
-_DEFAULT_ROWS = 200_000
+_DEFAULT_ROWS, _HELD_OUT_ROWS = 200_000, 20_000
 # Of fewer, a fifth may leave a validation part without a row.
 _LEAST_ROWS = 50
 
@@ -34,20 +34,23 @@ def main(argv: Sequence[str]) -> None:
     from trainer.init.config_writer import config_text
     from trainer.init.csv_dialect import Given
     from trainer.init.parquet_sample import sample_parquet
-    from trainer.init.table_sample import sample_csv
+    from trainer.init.table_sample import TableSample, sample_csv
     from trainer.init.table_study import Wishes, study_table
     from trainer.init.tuning_file import tuning_text
 
     patterns = options.csv or options.parquet
-    files = list(dict.fromkeys(f for p in patterns for f in storage.list_files(p)))
+    files = _files(patterns)
     config_path = options.output or f"{output_stem(patterns[0])}.yaml"
     tuning_path = f"{re.sub(r'[.]ya?ml$', '', config_path)}.tuning.yaml"
     _check_free([config_path, tuning_path], options.force)
-    if options.csv:
-        given = Given(options.delimiter, options.column_names, options.header)
-        sample = sample_csv(files, options.sample_rows, given)
-    else:
-        sample = sample_parquet(files, options.sample_rows)
+
+    def sample_of(paths: Sequence[str], num_rows: int) -> TableSample:
+        if options.parquet:
+            return sample_parquet(paths, num_rows)
+        return sample_csv(paths, num_rows, given)
+
+    given = Given(options.delimiter, options.column_names, options.header)
+    sample = sample_of(files, options.sample_rows)
     if sample.num_rows < _LEAST_ROWS:
         raise UserError(
             f"{files[0]} has {sample.num_rows} rows; {_LEAST_ROWS} or more are needed to judge "
@@ -61,7 +64,9 @@ def main(argv: Sequence[str]) -> None:
         validation=options.validation,
         test=options.test,
     )
-    study = study_table(sample, wishes)
+    held_out = sample_of(_files(options.validation), _HELD_OUT_ROWS) if options.validation else None
+    _files(options.test)  # They are missed here, and not when the run has trained.
+    study = study_table(sample, wishes, held_out)
     texts = {config_path: config_text(study, config_path, tuning_path)}
     num_held_out = sum(not given for given in (options.validation, options.test))
     num_train = round(sample.total_rows * (1 - study.fraction * num_held_out))
@@ -69,6 +74,10 @@ def main(argv: Sequence[str]) -> None:
     for path, text in texts.items():
         storage.write_text(path, text)
     print(shown(account(study, config_path, tuning_path)))
+
+
+def _files(patterns: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(f for p in patterns for f in storage.list_files(p)))
 
 
 def output_stem(pattern: str) -> str:

@@ -18,11 +18,14 @@ class TableFacts:
     Attributes:
         target: (N,) of the sampled rows, without missing values.
         total_rows: of the table, perhaps estimated.
+        new_values: columns whose values in the validation files are mostly not among the sampled
+            ones, as the date is where whole days are held out.
     """
 
     target: npt.NDArray[np.float64]
     task: Task
     total_rows: int
+    new_values: frozenset[str] = frozenset()
     tests: int = 1  # columns that are asked whether their numbers are codes
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from trainer.errors import UserError
 from trainer.init.code_columns import has_id_name
@@ -76,8 +77,13 @@ class Study:
     findings: tuple[str, ...]
 
 
-def study_table(sample: TableSample, wishes: Wishes) -> Study:
+def study_table(sample: TableSample, wishes: Wishes, held_out: TableSample | None = None) -> Study:
     """Decide everything.
+
+    Args:
+        sample: of the training files.
+        wishes: of the user.
+        held_out: of the validation files, None where a share of the training rows is held out.
 
     Raises:
         UserError: the target is no good, or no column is left to learn from.
@@ -99,6 +105,7 @@ def study_table(sample: TableSample, wishes: Wishes) -> Study:
         target=target.values[usable],
         task=target.task,
         total_rows=max(len(usable), sample.total_rows),
+        new_values=_new_values(profiles, held_out),
         tests=len(profiles),
     )
     halves = Halves.of(len(usable))
@@ -167,6 +174,21 @@ def data_values(study: Study) -> dict[str, Any]:
     if study.max_bad_rows:
         values["max_bad_rows"] = study.max_bad_rows
     return values
+
+
+def _new_values(
+    profiles: Mapping[str, ColumnProfile], held_out: TableSample | None
+) -> frozenset[str]:
+    """Columns of which less than half of the held-out rows have a value that the sample has."""
+    if held_out is None:
+        return frozenset()
+    new = []
+    for name in profiles.keys() & held_out.columns.keys():
+        texts, tokens = held_out.columns[name], pa.array(profiles[name].tokens, pa.string())
+        num_known = pc.sum(pc.is_in(texts, value_set=tokens)).as_py() or 0
+        if 2 * num_known < len(texts):
+            new.append(name)
+    return frozenset(new)
 
 
 def _without_leaks(
