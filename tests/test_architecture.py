@@ -17,7 +17,7 @@ ORDER = re.findall(
     rows row_stores row_files row_cache plan metrics token_memory transforms
     scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders
     features blocks datasets input tables lookups exchange schedules update_rules optimizers averaging
-    model_size dropout network objective distribution strategy program checkpoint evaluation loop tuning
+    model_size dropout network objective kept_weights distribution strategy program checkpoint evaluation loop tuning
     observers serving parity replay export run_folder run_lock report sidecar model task
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data

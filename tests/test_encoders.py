@@ -9,6 +9,7 @@ from trainer.encoders import (
     fixed_width_bytes,
     id_feature,
     integer_tensor,
+    remembered,
     take_decoded,
     to_floats,
     to_integers,
@@ -70,13 +71,14 @@ def test_texts_are_decoded_once_for_each_distinct_one(encode):
 
     column = encode(pa.array(["aa", "b", None, "aa", "\u00e9", ""]))
 
-    assert take_decoded(column, length, missing=-7).tolist() == [2, 1, -7, 2, 2, 0]
+    memory = remembered(length, np.int32)
+    assert take_decoded(column, memory, missing=-7).tolist() == [2, 1, -7, 2, 2, 0]
     assert sorted(seen) == [b"", b"aa", b"b", "\u00e9".encode()]
 
 
 def test_columns_of_no_rows_and_of_nulls_only_decode():
     for column in (pa.array([], pa.string()), pa.array([None], pa.string())):
-        decoded = take_decoded(column, tf.strings.length, missing=9)
+        decoded = take_decoded(column, remembered(tf.strings.length, np.int32), missing=9)
         assert decoded.tolist() == [9] * len(column)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
@@ -20,6 +21,7 @@ from trainer.encoders import (
     fixed_width_bytes,
     id_feature,
     integer_tensor,
+    remembered,
     take_decoded,
     to_integers,
 )
@@ -40,6 +42,7 @@ class DatetimeEncoder(Encoder):
         super().__init__()
         self._column, self._raw = name, column.source or name
         self._datetime = column
+        self._memory = remembered(lambda text_V: parse_datetime(text_V, column.format), np.int64)
         self.id_features = [
             id_feature(
                 f"{name}.{part}",
@@ -68,9 +71,7 @@ class DatetimeEncoder(Encoder):
         if self._datetime.is_epoch:
             return {self._column: self._seconds(tf.constant(to_integers(column)))}
         if pa.types.is_dictionary(column.type):
-            seconds = take_decoded(
-                column, lambda text: parse_datetime(text, pattern), missing=int(MISSING_TIME)
-            )
+            seconds = take_decoded(column, self._memory, missing=int(MISSING_TIME))
             return {self._column: seconds}
         _, width = parse_datetime_format(pattern)
         digits = tf.constant(fixed_width_bytes(column, width))

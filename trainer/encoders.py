@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
 from trainer.columns import Tower
+from trainer.token_memory import TokenMemory
 from trainer.transforms import MISSING_TIME
 
 
@@ -136,20 +138,29 @@ def integer_tensor(values_B: tf.Tensor) -> tf.Tensor:
     return integers_of_floats(values_B) if values_B.dtype.is_floating else values_B
 
 
-def take_decoded(
-    column: pa.Array, decode: Callable[[tf.Tensor], tf.Tensor], missing: int
-) -> np.ndarray:
-    """`decode` of a text column, computed on its distinct values.
+def remembered(decode: Callable[[tf.Tensor], tf.Tensor], dtype: npt.DTypeLike) -> TokenMemory:
+    """`decode`, (V,) strings to (V,) integers of `dtype`, computed once for each string."""
+
+    def compute(tokens: pa.Array) -> np.ndarray:
+        decoded: np.ndarray = decode(
+            tf.constant(tokens.to_numpy(zero_copy_only=False), tf.string)
+        ).numpy()
+        return decoded
+
+    return TokenMemory(compute, dtype)
+
+
+def take_decoded(column: pa.Array, memory: TokenMemory, missing: int) -> np.ndarray:
+    """What `memory` has for the texts of a column, (B,) integers; `missing` where null.
 
     Args:
         column: (B,) Arrow strings, plain or dictionary-encoded.
-        decode: (V,) strings to (V,) integers.
+        memory: as `remembered` gives it.
         missing: what null becomes.
     """
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    tokens = tf.constant(column.dictionary.to_numpy(zero_copy_only=False), tf.string)
-    decoded = decode(tokens).numpy()
+    decoded = memory(column.dictionary)
     positions = column.indices
     if positions.null_count:
         decoded = np.append(decoded, np.array(missing, decoded.dtype))

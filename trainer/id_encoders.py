@@ -22,6 +22,7 @@ from trainer.encoders import (
     describe_ids,
     id_feature,
     integer_tensor,
+    remembered,
     take_decoded,
     to_integers,
 )
@@ -74,6 +75,7 @@ class TextEncoder(Encoder):
         """Name the column and the raw column that it reads."""
         super().__init__()
         self._column, self._raw = name, raw
+        self._memory = remembered(self.ids_of, np.int32)
 
     @abstractmethod
     def ids_of(self, text_V: tf.Tensor) -> tf.Tensor:
@@ -84,8 +86,8 @@ class TextEncoder(Encoder):
         return {self._column: self.ids_of(raw[self._raw])}
 
     def decode_block(self, columns: Mapping[str, pa.Array]) -> dict[str, Any]:
-        """The (B,) int32 ids, looked up once for each distinct text."""
-        return {self._column: take_decoded(columns[self._raw], self.ids_of, missing=0)}
+        """The (B,) int32 ids, computed once for each distinct text."""
+        return {self._column: take_decoded(columns[self._raw], self._memory, missing=0)}
 
     def encode(self, decoded: Mapping[str, tf.Tensor]) -> Features:
         """The id."""
