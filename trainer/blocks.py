@@ -23,7 +23,7 @@ from trainer.row_stores import MEGABYTE
 from trainer.rows import pack_rows
 from trainer.sampling import splitmix64
 from trainer.schema import Schema
-from trainer.statistics import StatisticsBuilder, TableStatistics
+from trainer.statistics import StatisticsBuilder, Summary, TableStatistics
 
 
 class BlockReader:
@@ -195,7 +195,8 @@ class DataPart:
         compute_geo = tf.function(
             lambda numbers: geo_numbers(schema, numbers), reduce_retracing=True, autograph=False
         )
-        for block in self.blocks():
+
+        def summarize(block: Block) -> Summary:
             columns: dict[str, Any] = {
                 name: block.columns[name].to_numpy(zero_copy_only=False) for name in raw_numbers
             }
@@ -204,7 +205,10 @@ class DataPart:
                 columns |= {name: value.numpy() for name, value in compute_geo(numbers).items()}
             columns |= {name: block.columns[name] for name in schema.counted_columns}
             columns[schema.label.column] = self.label(block)
-            builder.add(columns, row_ids(block), self.weight(block))
+            return builder.summarize(columns, row_ids(block), self.weight(block))
+
+        for summary in map_in_order(summarize, self.blocks()):
+            builder.take(summary)
         return builder.finalize()
 
     def sample(self, num_rows: int) -> tuple[list[dict[str, object]], dict[str, pa.Array]]:

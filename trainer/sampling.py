@@ -70,13 +70,36 @@ class DistinctSample:
 
     def add(self, values: Floats) -> None:
         """Take numbers in, none of them NaN; 0.0 and -0.0 are one number."""
-        self._add_hashes(splitmix64((values + 0.0).view(np.uint64)))
+        self.take(self.candidates(values))
+
+    def candidates(self, values: Floats) -> UInt64s:
+        """Hashes of the numbers that may belong to the sample, for `take`.
+
+        Any number of threads may ask; what they are given they have to hand to `take`, once, in any
+        order: a number that another thread was given is not given again.
+        """
+        hashes = splitmix64((values + 0.0).view(np.uint64))
+        if self._bound is not None:
+            hashes = hashes[hashes < self._bound]
+        places = (hashes & np.uint64(len(self._recent) - 1)).view(np.int64)
+        is_new = self._recent[places] != hashes
+        hashes = hashes[is_new]
+        self._recent[places[is_new]] = hashes
+        return hashes
+
+    def take(self, hashes: UInt64s) -> None:
+        """Take in what `candidates` gave."""
+        self._pending.append(hashes)
+        self._num_pending += len(hashes)
+        # Sorting once per four samples' worth of candidates keeps the cost per number flat.
+        if self._num_pending > 4 * self.size:
+            self._compact()
 
     def merge(self, other: DistinctSample) -> None:
         """Take in what `other` holds."""
         other._compact()
         self._has_overflowed |= other._has_overflowed
-        self._add_hashes(other._hashes)
+        self.take(other._hashes)
 
     def values(self) -> Floats:
         """The sampled numbers, increasing, (N,) float64 with N <= size."""
@@ -94,19 +117,6 @@ class DistinctSample:
         if not self._has_overflowed:
             return len(self._hashes)
         return round((self.size - 1) / ((float(self._hashes[-1]) + 1) / 2.0**64))
-
-    def _add_hashes(self, hashes: UInt64s) -> None:
-        if self._bound is not None:
-            hashes = hashes[hashes < self._bound]
-        places = (hashes & np.uint64(len(self._recent) - 1)).view(np.int64)
-        is_new = self._recent[places] != hashes
-        hashes = hashes[is_new]
-        self._recent[places[is_new]] = hashes
-        self._pending.append(hashes)
-        self._num_pending += len(hashes)
-        # Sorting once per four samples' worth of candidates keeps the cost per number flat.
-        if self._num_pending > 4 * self.size:
-            self._compact()
 
     def _compact(self) -> None:
         if not self._num_pending:
@@ -136,29 +146,35 @@ class RowSample:
 
     def add(self, row_ids: UInt64s, columns: list[Floats]) -> None:
         """Take rows in: ids (B,) and one (B,) array a column."""
+        self.take(*self.candidates(row_ids, columns))
+
+    def candidates(self, row_ids: UInt64s, columns: list[Floats]) -> tuple[UInt64s, Floats]:
+        """Hashes and numbers of the rows that may belong to the sample, for `take`.
+
+        Any number of threads may ask.
+        """
         hashes = splitmix64(row_ids)
         if self._bound is None:
-            self._append(hashes, np.array(columns).reshape(len(columns), len(hashes)))
-            return
+            return hashes, np.array(columns).reshape(len(columns), len(hashes))
         chosen = np.flatnonzero(hashes < self._bound)
-        if len(chosen):
-            self._append(hashes[chosen], np.array([column[chosen] for column in columns]))
+        return hashes[chosen], np.array([column[chosen] for column in columns])
+
+    def take(self, hashes: UInt64s, rows: Floats) -> None:
+        """Take in what `candidates` gave, in any order."""
+        self._pending.append((hashes, rows))
+        self._num_pending += len(hashes)
+        if self._num_pending > 2 * self.size:
+            self._compact()
 
     def merge(self, other: RowSample) -> None:
         """Take in what `other` holds."""
         other._compact()
-        self._append(other._hashes, other._rows)
+        self.take(other._hashes, other._rows)
 
     def columns(self) -> Floats:
         """The sampled rows in the order of their hashes, (columns, N) float64 with N <= size."""
         self._compact()
         return self._rows
-
-    def _append(self, hashes: UInt64s, rows: Floats) -> None:
-        self._pending.append((hashes, rows))
-        self._num_pending += len(hashes)
-        if self._num_pending > 2 * self.size:
-            self._compact()
 
     def _compact(self) -> None:
         if not self._num_pending:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from trainer.errors import UserError
 from trainer.sampling import DistinctSample, Floats, RowSample, UInt64s
-from trainer.tallies import Moments, TokenCounts
+from trainer.tallies import BlockCounts, Moments, TokenCounts, count_tokens
 
 # Intervals of the stored quantile grid: fine enough for 128 buckets, 16 KB of JSON a column.
 GRID_INTERVALS = 1000
@@ -137,6 +137,17 @@ class TableStatistics:
 _FROM_JSON = TypeAdapter(TableStatistics)
 
 
+class Summary(NamedTuple):
+    """A block as a `StatisticsBuilder` takes it in, by number and by category."""
+
+    num_rows: int
+    sum_weight: float
+    moments: list[Moments]
+    distinct: list[UInt64s]
+    rows: tuple[UInt64s, Floats]
+    tokens: list[list[BlockCounts]]
+
+
 class StatisticsBuilder:
     """Collects the statistics of numbers, categories and the label, block by block."""
 
@@ -173,19 +184,48 @@ class StatisticsBuilder:
             row_ids: (B,) uint64, unique over all rows: they choose the sampled rows.
             weight: (B,) weights, None for 1 each.
         """
-        self._num_rows += len(row_ids)
-        self._sum_weight += len(row_ids) if weight is None else float(np.sum(weight, dtype=float))
-        if not len(row_ids):
-            return
+        self.take(self.summarize(columns, row_ids, weight))
+
+    def summarize(
+        self,
+        columns: Mapping[str, Column],
+        row_ids: UInt64s,
+        weight: npt.NDArray[Any] | None = None,
+    ) -> Summary:
+        """What is worth taking in of a block; as `add`, for `take`.
+
+        Any number of threads may ask; each summary has to be taken in.
+        """
         values = [_to_float64(columns[name]) for name in self._names]
+        moments, distinct = [], []
         for name, value in zip(self._names, values, strict=True):
             is_finite = np.isfinite(value)
             present = value if is_finite.all() else value[is_finite]
-            self._moments[name].add(present, num_missing=len(value) - len(present))
-            self._distinct[name].add(present)
-        self._rows.add(np.asarray(row_ids, np.uint64), values)
-        for name, counts in self._tokens.items():
-            counts.add(columns[name])
+            moments.append(Moments.of(present, num_missing=len(value) - len(present)))
+            distinct.append(self._distinct[name].candidates(present))
+        num_rows = len(row_ids)
+        return Summary(
+            num_rows=num_rows,
+            sum_weight=num_rows if weight is None else float(np.sum(weight, dtype=float)),
+            moments=moments,
+            distinct=distinct,
+            rows=self._rows.candidates(np.asarray(row_ids, np.uint64), values),
+            tokens=[_count_tokens(columns[name]) for name in self._tokens],
+        )
+
+    def take(self, summary: Summary) -> None:
+        """Take in a block's summary; in the order of the blocks, for the last digits of sums."""
+        self._num_rows += summary.num_rows
+        self._sum_weight += summary.sum_weight
+        for name, moments, hashes in zip(
+            self._names, summary.moments, summary.distinct, strict=True
+        ):
+            self._moments[name].merge(moments)
+            self._distinct[name].take(hashes)
+        self._rows.take(*summary.rows)
+        for counts, found in zip(self._tokens.values(), summary.tokens, strict=True):
+            for block in found:
+                counts.take(block)
 
     def merge(self, other: StatisticsBuilder) -> None:
         """Take in what `other` collected.
@@ -271,6 +311,11 @@ def _interpolate(grid: tuple[float, ...], num_buckets: int) -> Floats:
         return np.empty(0)
     shares = np.arange(1, num_buckets) / num_buckets
     return np.interp(shares, np.linspace(0.0, 1.0, len(grid)), grid)
+
+
+def _count_tokens(column: Column) -> list[BlockCounts]:
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return [count_tokens(chunk) for chunk in chunks]
 
 
 def _to_float64(column: Column) -> Floats:

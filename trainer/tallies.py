@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,28 +29,31 @@ class Moments:
     sum_3: float = 0.0
     sum_4: float = 0.0
 
-    def add(self, values: Floats, num_missing: int) -> None:
-        """Take in finite values, and the count of rows that have none."""
-        self.missing += num_missing
+    @classmethod
+    def of(cls, values: Floats, num_missing: int) -> Moments:
+        """The moments of finite values, and the count of rows that have none."""
         if not len(values):
-            return
+            return cls(missing=num_missing)
         mean = float(values.mean())
         deviation = values - mean
         squared = deviation * deviation
-        self.merge(
-            Moments(
-                count=len(values),
-                zeros=len(values) - int(np.count_nonzero(values)),
-                minimum=float(values.min()),
-                maximum=float(values.max()),
-                mean=mean,
-                sum_2=float(squared.sum()),
-                # Not `@`: BLAS would start threads here (11 ms instead of 3 us a block, beside a
-                # busy reader), and its sum depends on their number.
-                sum_3=float(np.einsum("i,i", squared, deviation)),
-                sum_4=float(np.einsum("i,i", squared, squared)),
-            )
+        return cls(
+            count=len(values),
+            missing=num_missing,
+            zeros=len(values) - int(np.count_nonzero(values)),
+            minimum=float(values.min()),
+            maximum=float(values.max()),
+            mean=mean,
+            sum_2=float(squared.sum()),
+            # Not `@`: BLAS would start threads here (11 ms instead of 3 us a block, beside a busy
+            # reader), and its sum depends on their number.
+            sum_3=float(np.einsum("i,i", squared, deviation)),
+            sum_4=float(np.einsum("i,i", squared, squared)),
         )
+
+    def add(self, values: Floats, num_missing: int) -> None:
+        """Take in finite values, and the count of rows that have none."""
+        self.merge(Moments.of(values, num_missing))
 
     def merge(self, other: Moments) -> None:
         """Take in what `other` summed up.
@@ -76,6 +79,26 @@ class Moments:
         self.maximum = max(self.maximum, other.maximum)
 
 
+class BlockCounts(NamedTuple):
+    """How often tokens occur in a block; a token may stand in the table more than once."""
+
+    table: pa.Table  # token: string, none of them ""; count: int64
+    missing: int
+
+
+def count_tokens(column: pa.Array) -> BlockCounts:
+    """Counts of an Arrow array of strings, plain or dictionary-encoded."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    ids = column.indices.drop_null().to_numpy()
+    counts = np.bincount(ids, minlength=len(column.dictionary))
+    is_token = pc.fill_null(pc.not_equal(column.dictionary, ""), False)
+    used = np.flatnonzero(is_token.to_numpy(zero_copy_only=False) & (counts > 0))
+    tokens = column.dictionary.take(pa.array(used)).cast(pa.string())
+    table = pa.table({"token": tokens, "count": counts[used]})
+    return BlockCounts(table, missing=len(column) - int(counts[used].sum()))
+
+
 @dataclass
 class TokenCounts:
     """How often each token occurs; null and "" are missing."""
@@ -86,18 +109,13 @@ class TokenCounts:
 
     def add(self, column: Any) -> None:
         """Take in an Arrow array of strings, plain or dictionary-encoded."""
-        if isinstance(column, pa.ChunkedArray):
-            for chunk in column.chunks:
-                self.add(chunk)
-            return
-        if not pa.types.is_dictionary(column.type):
-            column = column.dictionary_encode()
-        ids = column.indices.drop_null().to_numpy()
-        counts = np.bincount(ids, minlength=len(column.dictionary))
-        self.missing += len(column) - len(ids)
-        used = np.flatnonzero(counts)
-        tokens = column.dictionary.take(pa.array(used)).cast(pa.string())
-        self._append(pa.table({"token": tokens, "count": counts[used]}))
+        for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+            self.take(count_tokens(chunk))
+
+    def take(self, counts: BlockCounts) -> None:
+        """Take in the counts of a block."""
+        self.missing += counts.missing
+        self._append(counts.table)
 
     def merge(self, other: TokenCounts) -> None:
         """Take in what `other` counted."""
@@ -110,10 +128,8 @@ class TokenCounts:
         return tuple(zip(table["token"].to_pylist(), table["count"].to_pylist(), strict=True))
 
     def _append(self, table: pa.Table) -> None:
-        is_token = pc.fill_null(pc.not_equal(table["token"], ""), False)
-        self.missing += pc.sum(table.filter(pc.invert(is_token))["count"]).as_py() or 0
-        self._pending.append(table.filter(is_token))
-        self._num_pending += self._pending[-1].num_rows
+        self._pending.append(table)
+        self._num_pending += table.num_rows
         if self._num_pending > MAX_PENDING_TOKENS:
             # What is left after the sum must not count against the next one, or a large
             # vocabulary would be summed up again at each block.
