@@ -1,7 +1,8 @@
 """Integers that belong to tokens, computed once for each token that comes along.
 
 A hash table of short texts in numpy arrays: what a block's distinct texts stand for is looked up
-without a Python object for each of them. Imports numpy and Arrow only.
+without a Python object for each of them. Imports sampling, numpy
+and Arrow only.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from trainer.sampling import splitmix64
+
 UInt64s = npt.NDArray[np.uint64]
 Ints = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
 
 # Some 60 bytes a token: 16 MB a column at most. Tokens beyond are computed each time.
 MAX_TOKENS = 1 << 18
-# Longer texts are computed each time as well.
+# Texts of 32 bytes and more are computed each time as well.
 MAX_WORDS = 4
 _WORD_BYTES = 8
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+# Odd numbers without a pattern, one for each word.
+_FACTORS = splitmix64(np.arange(MAX_WORDS, dtype=np.uint64)) | np.uint64(1)
 # _MASKS[n] keeps the first n bytes of a little-endian word.
 _MASKS = np.array([(1 << 8 * n) - 1 for n in range(_WORD_BYTES + 1)], np.uint64)
 
@@ -51,43 +56,40 @@ class TokenMemory:
         # free from the one on that the high bits of its hash name.
         self._slots = np.full(256, -1, np.int32)
         self._hashes = np.empty(128, np.uint64)
-        self._lengths = np.empty(128, np.int32)
         self._words = np.empty((MAX_WORDS, 128), np.uint64)
         self._values = np.empty(128, dtype)
 
     def __call__(self, tokens: pa.Array) -> Ints:
         """(V,) integers of (V,) Arrow strings without nulls."""
-        lengths, words = _words_of(tokens)
-        hashes = _hash(lengths, words)
+        words, is_short = _words_of(tokens)
+        hashes = _hash(words)
         with self._lock:
-            numbers = self._find(hashes, lengths, words)
+            numbers = self._find(hashes, words, is_short)
             values = self._values[numbers]
             missing = np.flatnonzero(numbers < 0)
             if len(missing):
                 values[missing] = self._compute(tokens.take(pa.array(missing)))
-                self._remember(missing, hashes, lengths, words, values)
+                self._remember(missing[is_short[missing]], hashes, words, values)
         return values
 
-    def _find(self, hashes: UInt64s, lengths: Ints, words: UInt64s) -> Ints:
+    def _find(self, hashes: UInt64s, words: UInt64s, is_short: Bools) -> Ints:
         """(V,) numbers of the tokens, -1 where unknown."""
-        numbers = np.full(len(hashes), -1, np.int32)
-        rows = np.arange(len(hashes))
         places = self._first_slots(hashes)
+        numbers = self._slots[places]
+        is_other = np.zeros(len(hashes), bool)
+        for mine, theirs in zip(words, self._words, strict=False):
+            is_other |= theirs[numbers] != mine
+        # The few whose first slot is another token's.
+        rows = np.flatnonzero(is_other & (numbers >= 0))
         while len(rows):
-            found = self._slots[places]
-            is_same = (self._hashes[found] == hashes[rows]) & (found >= 0)
-            is_same &= self._lengths[found] == lengths[rows]
-            for mine, theirs in zip(words, self._words, strict=False):
-                is_same &= theirs[found] == mine[rows]
-            numbers[rows[is_same]] = found[is_same]
-            goes_on = np.flatnonzero((found >= 0) & ~is_same)
-            rows, places = rows[goes_on], (places[goes_on] + 1) % len(self._slots)
-        return numbers
+            places[rows] = (places[rows] + 1) % len(self._slots)
+            found = self._slots[places[rows]]
+            numbers[rows] = found
+            is_same = (self._words[: len(words), found] == words[:, rows]).all(axis=0)
+            rows = rows[(found >= 0) & ~is_same]
+        return np.where(is_short, numbers, np.int32(-1))
 
-    def _remember(
-        self, rows: Ints, hashes: UInt64s, lengths: Ints, words: UInt64s, values: Ints
-    ) -> None:
-        rows = rows[lengths[rows] <= MAX_WORDS * _WORD_BYTES]
+    def _remember(self, rows: Ints, hashes: UInt64s, words: UInt64s, values: Ints) -> None:
         # One of those with equal hashes, which are most likely the same token.
         rows = rows[np.unique(hashes[rows], return_index=True)[1]]
         rows = rows[: self._max_tokens - self._num_tokens]
@@ -96,7 +98,6 @@ class TokenMemory:
         if self._num_tokens > len(self._hashes):
             self._grow(2 * self._num_tokens)
         self._hashes[numbers] = hashes[rows]
-        self._lengths[numbers] = lengths[rows]
         self._words[: len(words), numbers] = words[:, rows]
         self._values[numbers] = values[rows]
         self._place(numbers)
@@ -105,7 +106,6 @@ class TokenMemory:
         """Make room for so many tokens; half of the slots stay free."""
         more = num_tokens - len(self._hashes)
         self._hashes = np.pad(self._hashes, (0, more))
-        self._lengths = np.pad(self._lengths, (0, more))
         self._words = np.pad(self._words, ((0, 0), (0, more)))
         self._values = np.pad(self._values, (0, more))
         num_known = int((self._slots >= 0).sum())
@@ -126,32 +126,38 @@ class TokenMemory:
         return (hashes >> np.uint64(64 - num_bits)).view(np.int64)
 
 
-def _words_of(tokens: pa.Array) -> tuple[Ints, UInt64s]:
-    """(V,) bytes of each text, and its first words, (W, V), W <= MAX_WORDS, filled up with 0."""
+def _words_of(tokens: pa.Array) -> tuple[UInt64s, Bools]:
+    """Texts as words of 8 bytes, (W, V), and which are short enough for that, (V,).
+
+    A text is its length in one byte, its bytes, and zeros, so that different texts have different
+    words, and a text has the same ones whatever W the longest needs.
+    """
     offsets = np.frombuffer(tokens.buffers()[1], np.int32)[tokens.offset :][: len(tokens) + 1]
     lengths = np.diff(offsets)
-    longest = int(lengths.max(initial=0))
-    num_words = min(MAX_WORDS, -(-longest // _WORD_BYTES))
+    is_short = lengths < MAX_WORDS * _WORD_BYTES
+    num_words = min(MAX_WORDS, int(lengths.max(initial=0)) // _WORD_BYTES + 1)
     data = np.frombuffer(tokens.buffers()[2] or b"", np.uint8)[: int(offsets[-1])]
-    aligned = np.zeros(len(data) // _WORD_BYTES + 2 + num_words, np.uint64)
-    aligned.view(np.uint8)[: len(data)] = data
-    firsts, shifts = np.divmod(offsets[:-1], _WORD_BYTES)
-    low_shifts = (8 * shifts).astype(np.uint64)
-    # By 64 in two steps, for a shift by as many bits as there are has no defined result.
-    high_shifts = np.uint64(63) - low_shifts
+    # One word before the data, for the byte before a text, and enough behind it.
+    aligned = np.zeros(len(data) // _WORD_BYTES + 3 + num_words, np.uint64)
+    aligned.view(np.uint8)[_WORD_BYTES:][: len(data)] = data
+    starts = offsets[:-1] + (_WORD_BYTES - 1)
+    firsts, shifts = starts // _WORD_BYTES, (8 * (starts % _WORD_BYTES)).astype(np.uint64)
     words = np.empty((num_words, len(tokens)), np.uint64)
     for k in range(num_words):
-        low, high = aligned[firsts + k], aligned[firsts + (k + 1)]
-        words[k] = (low >> low_shifts) | ((high << np.uint64(1)) << high_shifts)
-        words[k] &= _MASKS[np.clip(lengths - k * _WORD_BYTES, 0, _WORD_BYTES)]
-    return lengths, words
+        # Shifted by 64 in two steps, for a shift by as many bits as there are is undefined.
+        high = (aligned[firsts + (k + 1)] << np.uint64(1)) << (np.uint64(63) - shifts)
+        num_bytes = np.minimum(np.maximum(lengths + (1 - k * _WORD_BYTES), 0), _WORD_BYTES)
+        words[k] = ((aligned[firsts + k] >> shifts) | high) & _MASKS[num_bytes]
+    words[0] &= ~np.uint64(0xFF)
+    words[0] |= lengths.astype(np.uint8)
+    return words, is_short
 
 
-def _hash(lengths: Ints, words: UInt64s) -> UInt64s:
-    """Multiplication by the golden ratio after each word, the high bits folded down."""
-    hashes = lengths.astype(np.uint64) * _FACTOR
-    for word in words:
-        hashes ^= word
-        hashes *= _FACTOR
-        hashes ^= hashes >> np.uint64(32)
-    return hashes * _FACTOR
+def _hash(words: UInt64s) -> UInt64s:
+    """(V,) hashes of (W, V) words, good in their high bits; a word of 0 changes nothing."""
+    hashes = np.zeros(words.shape[1], np.uint64)
+    for factor, word in zip(_FACTORS, words, strict=False):
+        mixed = word * factor
+        mixed ^= mixed >> np.uint64(32)
+        hashes += mixed
+    return hashes * _FACTORS[0]
