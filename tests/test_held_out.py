@@ -10,7 +10,9 @@ from trainer.init.held_out import (
     bounded_target,
     cell_gains,
     frequent_cells,
+    mean_gain,
     out_of_fold,
+    out_of_fold_curve,
     quantile_cells,
     t_bound,
 )
@@ -101,3 +103,34 @@ def test_gain_in_a_regression_is_half_the_logarithm_of_the_variances_for_small_e
     base = out_of_fold(target, [], halves, "regression")
     gain = cell_gains(target, base, cell, halves, "regression").mean()
     assert gain == pytest.approx(0.5 * np.log2(1.01), rel=0.25)
+
+
+def test_curve_of_a_number_is_followed_and_its_bits_counted():
+    """A parabola with noise of its own sd: half a bit; NaN has a level of its own."""
+    rng = np.random.default_rng(6)
+    values = rng.uniform(-1, 1, 40_000)
+    truth = (values**2 - 1 / 3) / np.sqrt(4 / 45)
+    values[:8000:2], truth[:8000:2] = np.nan, 2.0
+    target = truth + rng.normal(0, 1, 40_000)
+    halves = Halves.shuffled(40_000)
+    curve = out_of_fold_curve(target, values, halves, "regression")
+    assert np.abs(curve - truth).mean() < 0.05
+    assert curve[0] == pytest.approx(2.0, abs=0.05)
+    seen = np.isfinite(values)
+    nothing = np.full(seen.sum(), target[seen].mean())
+    gain = mean_gain(target[seen], nothing, curve[seen], "regression")
+    assert gain == pytest.approx(0.5, abs=0.02)
+
+
+def test_curve_of_a_binary_target_is_in_logits():
+    rng = np.random.default_rng(7)
+    values = rng.normal(0, 1, 40_000)
+    logits = 1.5 * np.abs(values) - 1
+    target = (rng.random(40_000) < 1 / (1 + np.exp(-logits))).astype(float)
+    curve = out_of_fold_curve(target, values, Halves.of(40_000), "binary")
+    assert np.abs(curve - logits).mean() < 0.1
+    share = target.mean()
+    entropy = -share * np.log2(share) - (1 - share) * np.log2(1 - share)
+    loss = (np.logaddexp(0, logits) - target * logits).mean() / np.log(2)
+    prior = np.full(40_000, np.log(share / (1 - share)))
+    assert mean_gain(target, prior, logits, "binary") == pytest.approx(entropy - loss, abs=1e-9)

@@ -172,8 +172,9 @@ def _number(profile: ColumnProfile, facts: TableFacts) -> ColumnChoice:
             return _text(profile, facts, "by its name codes, not amounts")
     evidence = value_evidence(profile, facts)
     if evidence is not None and evidence.is_code and profile.is_whole:
-        told = f"{evidence.of_value:.2g} bits a row beside {evidence.of_size:.2g} of their size"
-        return _text(profile, facts, f"codes: single values tell {told} (held-out)")
+        curve = max(0.0, evidence.of_curve)
+        told = f"{evidence.of_value:.2g} bits a row beside {curve:.2g} of a curve (held-out)"
+        return _text(profile, facts, f"codes: single values tell {told}")
     low, high = float(np.nanmin(profile.values)), float(np.nanmax(profile.values))
     what = "whole numbers" if profile.is_whole else "numbers"
     notes = []
@@ -190,10 +191,13 @@ def _number(profile: ColumnProfile, facts: TableFacts) -> ColumnChoice:
         reason += f", {zeros:.0%} are 0"
     options: dict[str, object] = {"kind": "numeric"}
     if evidence is not None:
-        # A bucket for each value that is frequent enough, seen by both parts of the model.
-        exponent = math.ceil(math.log2(evidence.num_frequent))
-        options |= {"buckets": min(_MOST_BUCKETS, 2**exponent), "embedding_dim": _FINE_DIM}
-        reason += f"; single values tell more than buckets (t {evidence.t_value:.1f}, held-out)"
+        if evidence.num_frequent > facts.num_buckets:
+            # A bucket for each value that is frequent enough.
+            exponent = math.ceil(math.log2(evidence.num_frequent))
+            options["buckets"] = min(_MOST_BUCKETS, 2**exponent)
+        options["embedding_dim"] = _FINE_DIM
+        finer = "single values tell" if evidence.num_frequent else "buckets tell"
+        reason += f"; {finer} more than a curve (t {evidence.t_value:.1f}, held-out)"
     return ColumnChoice(profile.name, options, reason, tuple(notes), "categorical")
 
 

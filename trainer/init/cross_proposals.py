@@ -20,6 +20,7 @@ from trainer.init.held_out import (
     bounded_target,
     cell_gains,
     frequent_cells,
+    mean_gain,
     out_of_fold,
     quantile_cells,
     t_bound,
@@ -96,7 +97,7 @@ def propose_crosses(
         return []
     base = out_of_fold(target, [f.cells for f in features], halves, facts.task)
     nothing = out_of_fold(target, [], halves, facts.task)
-    whole = cell_loss_difference(target, nothing, base, facts)
+    whole = max(0.0, mean_gain(target, nothing, base, facts.task))
     found = []
     for a, b in pairs:
         width = int(b.cells.max()) + 1
@@ -106,17 +107,6 @@ def propose_crosses(
     bound = t_bound(len(pairs))
     kept = sorted((f for f in found if f[1] > bound), key=lambda f: (-f[0], f[2].name, f[3].name))
     return [_proposal(*f, whole) for f in kept[:MOST_PROPOSALS]]
-
-
-def cell_loss_difference(
-    target: np.ndarray, before: np.ndarray, after: np.ndarray, facts: TableFacts
-) -> float:
-    """Bits a row by which one prediction is better than another, at least a tiny number."""
-    if facts.task == "binary":
-        losses = [(np.logaddexp(0, x) - target * x).mean() / np.log(2) for x in (before, after)]
-        return max(1e-9, float(losses[0] - losses[1]))
-    losses = [((target - x) ** 2).mean() for x in (before, after)]
-    return max(1e-9, float(np.log2(losses[0] / max(losses[1], 1e-12)) / 2))
 
 
 def _features(

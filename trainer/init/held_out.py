@@ -28,6 +28,8 @@ Task = Literal["regression", "binary"]
 # Enough blocks for a mean of blocks to be close to normal, few enough that one is long.
 NUM_BLOCKS = 40
 _PASSES = 4
+# As many as the trainer's piecewise-linear encoding of a number has.
+CURVE_BINS = 16
 # Share of the rows at either end whose target is moved to the quantile, or a few rows of a heavy
 # tail would decide.
 _TAIL = 0.01
@@ -121,6 +123,37 @@ def out_of_fold(target: Floats, cells: Sequence[Ints], halves: Halves, task: Tas
     return logits
 
 
+def out_of_fold_curve(target: Floats, values: Floats, halves: Halves, task: Task) -> Floats:
+    """(N,) logits or values of a piecewise-linear curve of a number, fitted on the other half.
+
+    Linear between CURVE_BINS + 1 quantiles of the values, with a level of its own for NaN, by
+    Newton steps of the task's loss.
+    """
+    present = np.isfinite(values)
+    knots = np.unique(np.quantile(values[present], np.linspace(0, 1, CURVE_BINS + 1)))
+    place = np.interp(values[present], knots, np.arange(len(knots)))
+    # Hats over the knots: a row has the two beside it, shared by how near they are.
+    design = np.zeros((len(values), len(knots) + 1))
+    left = np.minimum(place.astype(np.int64), len(knots) - 2)
+    rows = np.flatnonzero(present)
+    design[rows, left], design[rows, left + 1] = left + 1 - place, place - left
+    design[~present, -1] = 1.0
+    logits = np.zeros(len(target))
+    for second in (False, True):
+        fitted = halves.is_second == second
+        logits[~fitted] = design[~fitted] @ _newton(design[fitted], target[fitted], task)
+    return logits
+
+
+def mean_gain(target: Floats, before: Floats, after: Floats, task: Task) -> float:
+    """Bits a row about the target by which one prediction is better than another."""
+    if task == "binary":
+        losses = [(np.logaddexp(0, x) - target * x).mean() / math.log(2) for x in (before, after)]
+        return float(losses[0] - losses[1])
+    losses = [max(((target - x) ** 2).mean(), 1e-12) for x in (before, after)]
+    return float(np.log2(losses[0] / losses[1]) / 2)
+
+
 def cell_gains(target: Floats, logits: Floats, cells: Ints, halves: Halves, task: Task) -> Floats:
     """(N,) how much less a row's loss is once its cell, fitted on the other half, is added.
 
@@ -139,6 +172,20 @@ def cell_gains(target: Floats, logits: Floats, cells: Ints, halves: Halves, task
         return np.asarray((before - after) / math.log(2))
     before, after = ((target - x) ** 2 for x in (logits, adjusted))
     return np.asarray((before - after) / (2 * math.log(2) * max(before.mean(), 1e-12)))
+
+
+def _newton(design: Floats, target: Floats, task: Task) -> Floats:
+    """(K,) weights of the columns of `design`, which sum up to 1 in every row."""
+    weights = np.zeros(design.shape[1])
+    for _ in range(8 if task == "binary" else 1):
+        logits = design @ weights
+        share = 1 / (1 + np.exp(-logits))
+        curvature = share * (1 - share) if task == "binary" else np.ones(len(target))
+        residual = target - share if task == "binary" else target - logits
+        # As one more row of no effect at each knot, for knots that no row is near to.
+        matrix = design.T @ (design * curvature[:, None]) + np.eye(len(weights)) * 1e-3
+        weights += np.linalg.solve(matrix, design.T @ residual - 1e-3 * weights)
+    return weights
 
 
 def _fit_additive(target: Floats, cells: Sequence[Ints], fitted: Bools, task: Task) -> Floats:
