@@ -174,20 +174,22 @@ def measure_memory_peers(setting: Setting, recorder: Recorder) -> None:
 def compete(
     setting: Setting, recorder: Recorder, section: str, entries: dict[str, dict[str, object]]
 ) -> None:
-    """Start all, then measure them in turns; those that cannot start are left out."""
+    """Start all, then measure them in turns; peers that cannot start are left out."""
     with contextlib.ExitStack() as stack:
-        contenders = {}
-        for name, entry in entries.items():
-            log = setting.folder / f"{section}-{name}.log"
-            contender = stack.enter_context(Contender(name, log=log, **entry))
+        contenders = {
+            name: stack.enter_context(
+                Contender(name, log=setting.folder / f"{section}-{name}.log", **entry)
+            )
+            for name, entry in entries.items()
+        }
+        for name, contender in [*contenders.items()]:
             try:
                 contender.wait_until_ready()
             except RuntimeError as error:
                 if name not in PEER_PACKAGES:
                     raise
                 print(f"left out: {error}. pip install {PEER_PACKAGES[name]}", flush=True)
-                continue
-            contenders[name] = contender
+                del contenders[name]
         recorder.alternate(
             "examples/s",
             {

@@ -23,29 +23,26 @@ class Plot(NamedTuple):
     is_log_x: bool = True
 
 
+_RATE = "examples per second"
+
+
 def plots(figures: Mapping[str, Figure]) -> list[Plot]:
     """Those that the figures suffice for."""
-    rate = "examples per second"
-    found = [
+    found = [*_training_plots(figures), *_process_plots(figures)]
+    return [plot for plot in found if plot.series]
+
+
+def _training_plots(figures: Mapping[str, Figure]) -> list[Plot]:
+    return [
         Plot(
             "batch_size",
             "Training from memory, and its matrix products alone",
             "batch size",
-            rate,
+            _RATE,
             series(
                 figures,
                 r"step/(?P<line>prepared|defaults) (?P<x>\d+)/(?P<what>train|gemm)",
             ),
-        ),
-        Plot(
-            "rows",
-            "Whole jobs of one epoch: process start to exit",
-            "rows of CSV",
-            "rows per second",
-            {
-                name: [(x, x / seconds) for x, seconds in points]
-                for name, points in series(figures, r"jobs/(?P<line>\w+) (?P<x>\d+)").items()
-            },
         ),
         Plot(
             "columns",
@@ -58,8 +55,21 @@ def plots(figures: Mapping[str, Figure]) -> list[Plot]:
             "table_size",
             "Training with one large id space, batch 4096",
             "ids",
-            rate,
+            _RATE,
             series(figures, r"table/(?P<line>\w+) (?P<x>\d+)/train"),
+        ),
+    ]
+
+
+def _process_plots(figures: Mapping[str, Figure]) -> list[Plot]:
+    jobs = series(figures, r"jobs/(?P<line>\w+) (?P<x>\d+)")
+    return [
+        Plot(
+            "rows",
+            "Whole jobs of one epoch: process start to exit",
+            "rows of CSV",
+            "rows per second",
+            {name: [(x, x / seconds) for x, seconds in found] for name, found in jobs.items()},
         ),
         Plot(
             "memory",
@@ -68,9 +78,8 @@ def plots(figures: Mapping[str, Figure]) -> list[Plot]:
             "MB",
             series(figures, r"memory/(?P<line>\w+) (?P<x>\d+)"),
         ),
-        Plot("workers", "Two workers of one core each", "workers", rate, _workers(figures), False),
+        Plot("workers", "Two workers of one core each", "workers", _RATE, _workers(figures), False),
     ]
-    return [plot for plot in found if plot.series]
 
 
 def series(figures: Mapping[str, Figure], pattern: str) -> Series:

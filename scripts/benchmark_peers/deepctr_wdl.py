@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     model.compile("adam", "mse", metrics=["mse"])
     inputs = {f.name: arrays[f.name] for f in features}
     held_out = {name: arrays[f"validation/{name}"] for name in inputs}
-    label = arrays[columns.PREPARED_LABEL]
+    label, held_out_label = (arrays[f"{p}{columns.PREPARED_LABEL}"] for p in ("", "validation/"))
 
     class Ticks(tf.keras.callbacks.Callback):
         """Epochs as ticks."""
@@ -42,15 +42,14 @@ def main(argv: list[str]) -> int:
             """An epoch more."""
             pacer.tick(len(label))
 
-    checkpoints = tf.keras.callbacks.ModelCheckpoint(
-        os.path.join(folder, "weights"), save_weights_only=True
-    )
+    path = os.path.join(folder, "weights")
+    checkpoints = tf.keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
     model.fit(
         inputs,
         label,
         batch_size=batch_size,
         epochs=1_000_000_000,
-        validation_data=(held_out, arrays[f"validation/{columns.PREPARED_LABEL}"]),
+        validation_data=(held_out, held_out_label),
         verbose=0,
         callbacks=[checkpoints, Ticks()],
     )
