@@ -203,3 +203,21 @@ def test_damaged_file_is_one_line(write_parquet):
             assert len(rows) + bad_rows.count == 20
     assert len(messages) > 10
     assert all(m.isprintable() and len(m) < 500 and str(path) in m for m in messages)
+
+
+@pytest.mark.parametrize("use_dictionary", [True, False])
+def test_texts_are_read_with_the_dictionary_of_the_file(write_parquet, monkeypatch, use_dictionary):
+    """Row groups of 5 rows in batches of 2; "" and null are missing, and a required color is bad."""
+    monkeypatch.setattr("trainer.parquet_files.BATCH_ROWS", 2)
+    colors = ["red", None, "blue", "", "red", "blue", "green", "blue", "", "", "red"]
+    path = write_parquet(
+        {"color": pa.array(colors)}, row_group_size=5, use_dictionary=use_dictionary
+    )
+    rows, _ = read(path, columns=(ReadColumn("color", "dictionary"),))
+    assert rows == [(row, color or None) for row, color in enumerate(colors)]
+    rows, bad_rows = read(
+        path, columns=(ReadColumn("color", "dictionary", required=True),), limit=4
+    )
+    assert [color for _, color in rows] == [color for color in colors if color]
+    assert bad_rows.examples[0] == f"{path}:2 column color is missing"
+    assert bad_rows.count == 4

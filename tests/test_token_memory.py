@@ -103,3 +103,9 @@ def test_threads_share_it():
 def test_nothing_and_empty_texts(texts):
     compute = Numbering()
     assert TokenMemory(compute)(pa.array(texts, pa.string())).tolist() == [0] * len(texts)
+
+
+def test_the_same_dictionary_again_gives_the_same():
+    memory = TokenMemory(Numbering())
+    for tokens in (["a", "b"], ["a", "b"], ["b", "a"], ["b", "a"], ["a"]):
+        assert memory(pa.array(tokens)).tolist() == ["ab".index(token) for token in tokens]

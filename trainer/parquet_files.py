@@ -1,4 +1,7 @@
-"""Parquet files as blocks of typed columns. Imports cells, csv_files, storage, errors and Arrow."""
+"""Parquet files as blocks of typed columns.
+
+Imports cells, csv_files, parallel, storage, errors and Arrow.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from trainer import storage
 from trainer.cells import ARROW_TYPES, Problem, ReadColumn, convert_text, decode_utf8, shorten
 from trainer.csv_files import Rows, check_names, check_rows
 from trainer.errors import UserError
+from trainer.parallel import map_in_order
 
 BATCH_ROWS = 65_536
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -36,8 +40,20 @@ class ParquetFile:
         self._columns = columns
         self._stream = storage.open_read(path)
         with _readable(path):
-            self._file = pq.ParquetFile(self._stream)
-            schema = self._file.schema_arrow
+            found = pq.ParquetFile(self._stream)
+            schema = found.schema_arrow
+            # Written as dictionaries, and read as such they are not looked through again: 0.45
+            # instead of 0.87 us a row of 26 columns, and 26 times to find the distinct values.
+            texts = [
+                c.name
+                for c in columns
+                if c.dtype == "dictionary"
+                and schema.names.count(c.name) == 1
+                and schema.field(c.name).type == pa.string()
+            ]
+            self._file = pq.ParquetFile(
+                self._stream, metadata=found.metadata, read_dictionary=texts
+            )
             self.names = tuple(schema.names)
             self.has_rows = self._file.metadata.num_rows > 0
         check_names(path, self.names, columns)
@@ -48,20 +64,23 @@ class ParquetFile:
 
     def read(self) -> Iterator[Rows]:
         """Stretches of up to BATCH_ROWS rows within a row group, in order."""
+        with self._stream, self._file:
+            yield from map_in_order(self._convert, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
         names = [column.name for column in self._columns]
         num_rows = 0
-        with self._stream, self._file:
-            for group in range(self._file.num_row_groups):
-                # Group by group: across groups, batches differ between Arrow versions.
-                batches = self._file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names)
-                while True:
-                    with _readable(self._path):
-                        batch = next(batches, None)
-                    if batch is None:
-                        break
-                    num_rows += batch.num_rows
-                    yield self._convert(batch)
-            stated = self._file.metadata.num_rows
+        for group in range(self._file.num_row_groups):
+            # Group by group: across groups, batches differ between Arrow versions.
+            batches = self._file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names)
+            while True:
+                with _readable(self._path):
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                num_rows += batch.num_rows
+                yield batch
+        stated = self._file.metadata.num_rows
         if num_rows != stated:
             raise UserError(f"{self._path} is damaged: it states {stated} rows and has {num_rows}")
 
@@ -92,6 +111,8 @@ def cast_column(values: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Pr
     if isinstance(values, pa.ExtensionArray):
         values = values.storage
     if pa.types.is_dictionary(values.type):
+        if column.dtype == "dictionary" and _has_plain_texts(values):
+            return _drop_empty(values), []
         values = values.cast(values.type.value_type)
     if pa.types.is_decimal(values.type) and values.type.bit_width < 128:
         # Arrow can do little with the short ones.
@@ -107,6 +128,20 @@ def cast_column(values: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Pr
     if column.dtype == "float":
         return values.cast(pa.float64(), safe=False).cast(pa.float32(), safe=False), []
     return _to_int(values, column)
+
+
+def _has_plain_texts(values: pa.DictionaryArray) -> bool:
+    tokens = values.dictionary
+    return bool(tokens.type == pa.string() and not tokens.null_count)
+
+
+def _drop_empty(values: pa.DictionaryArray) -> pa.DictionaryArray:
+    """A column of texts with null instead of ""; its dictionary may have more than is used."""
+    positions = values.indices.cast(pa.int32())
+    is_empty = pc.equal(values.dictionary, "")
+    if pc.any(is_empty).as_py():
+        positions = pc.if_else(is_empty.take(positions), pa.scalar(None, pa.int32()), positions)
+    return pa.DictionaryArray.from_arrays(positions, values.dictionary)
 
 
 def _check_type(path: str, found: Any, column: ReadColumn) -> None:

@@ -1,8 +1,8 @@
 """Integers that belong to tokens, computed once for each token that comes along.
 
 A hash table of short texts in numpy arrays: what a block's distinct texts stand for is looked up
-without a Python object for each of them. Imports sampling, numpy
-and Arrow only.
+without a Python object for each of them. Imports sampling, numpy and
+Arrow only.
 """
 
 from __future__ import annotations
@@ -58,9 +58,13 @@ class TokenMemory:
         self._hashes = np.empty(128, np.uint64)
         self._words = np.empty((MAX_WORDS, 128), np.uint64)
         self._values = np.empty(128, dtype)
+        # The batches of a row group of Parquet have one dictionary.
+        self._last: tuple[pa.Array, Ints] | None = None
 
     def __call__(self, tokens: pa.Array) -> Ints:
-        """(V,) integers of (V,) Arrow strings without nulls."""
+        """(V,) integers of (V,) Arrow strings without nulls; not to be written to."""
+        if (last := self._last) is not None and tokens.equals(last[0]):
+            return last[1]
         words, is_short = _words_of(tokens)
         hashes = _hash(words)
         with self._lock:
@@ -70,6 +74,7 @@ class TokenMemory:
             if len(missing):
                 values[missing] = self._compute(tokens.take(pa.array(missing)))
                 self._remember(missing[is_short[missing]], hashes, words, values)
+        self._last = tokens, values
         return values
 
     def _find(self, hashes: UInt64s, words: UInt64s, is_short: Bools) -> Ints:
