@@ -207,7 +207,7 @@ def test_damaged_file_is_one_line(write_parquet):
 
 @pytest.mark.parametrize("use_dictionary", [True, False])
 def test_texts_are_read_with_the_dictionary_of_the_file(write_parquet, monkeypatch, use_dictionary):
-    """Row groups of 5 rows in batches of 2; "" and null are missing, and a required color is bad."""
+    """Row groups of 5 rows in batches of 2; "" and null are missing; a required color is bad."""
     monkeypatch.setattr("trainer.parquet_files.BATCH_ROWS", 2)
     colors = ["red", None, "blue", "", "red", "blue", "green", "blue", "", "", "red"]
     path = write_parquet(
