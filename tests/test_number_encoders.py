@@ -128,6 +128,25 @@ def test_indicators_can_be_switched_off():
     assert len(_encoder(HALF_ZERO, indicators=False).number_features) == 1
 
 
+def test_edges_of_the_distinct_values_can_be_left_out():
+    # Half of the values are 0: of the quartiles by rows, only the upper one and 0 itself are left.
+    encoder = _encoder(HALF_ZERO, buckets=4, distinct_edges=False)
+
+    ids, _ = _encode(encoder, HALF_ZERO)
+
+    quartiles = np.quantile(HALF_ZERO.astype(float), [0.25, 0.5, 0.75]).astype(np.float32)
+    edges = np.unique(quartiles[quartiles > HALF_ZERO.min()])
+    assert ids["x"] == (1 + np.searchsorted(edges, HALF_ZERO, side="right")).tolist()
+    assert encoder.id_features[0].size < _encoder(HALF_ZERO, buckets=4).id_features[0].size
+
+
+def test_buckets_can_stay_out_of_the_wide_part():
+    encoder = _encoder(NORMAL, buckets=4, wide_buckets=False)
+
+    assert encoder.id_features == [IdFeature("x", 5, wide=False, embedding_dim=0)]
+    assert encoder.number_features[0].wide
+
+
 def test_a_skewed_column_has_a_bucket_embedding_and_a_stated_width_wins():
     skewed = RNG.lognormal(1, 2, 5000)
 

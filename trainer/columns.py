@@ -96,6 +96,12 @@ class NumericOptions(BaseModel):
         "quantiles and quantiles of the distinct values. auto: 2^floor(log2(rows / 200)) within "
         "16..128; 0 switches them off.",
     )
+    distinct_edges: bool = Field(
+        True,
+        description="Buckets also at quantiles of the distinct values, so that they do not "
+        "collapse where one value fills many rows.",
+    )
+    wide_buckets: bool = Field(True, description="The wide part has a weight for each bucket.")
     embedding_dim: Auto | Annotated[Int, Field(ge=0, le=4096)] = Field(
         "auto",
         description="Width of the bucket embedding in the deep part. auto: 8 where one value fills "

@@ -105,7 +105,8 @@ class NumberEncoder:
         if self._has_zero:
             self.number_features.append(NumberFeature(f"{name}.zero", wide, deep))
         num_buckets = auto_buckets(num_rows) if options.buckets == "auto" else options.buckets
-        self.edges = () if is_constant else self._inside(found.bucket_edges(num_buckets))
+        edges_of = found.bucket_edges if options.distinct_edges else found.quantile_edges
+        self.edges = () if is_constant else self._inside(edges_of(num_buckets))
         self.id_features = (
             [self._bucket_feature(options, found, () if is_constant else towers)]
             if num_buckets
@@ -152,7 +153,8 @@ class NumberEncoder:
             is_curved = found.mode_share >= POINT_MASS_SHARE or self.scaling.curve == "log1p"
             width = BUCKET_EMBEDDING_DIM if is_curved else 0
         width = int(width) if "deep" in towers else 0
-        return IdFeature(self.name, len(self.edges) + 2, "wide" in towers, width)
+        is_wide = "wide" in towers and options.wide_buckets
+        return IdFeature(self.name, len(self.edges) + 2, is_wide, width)
 
     def _piecewise_edges(
         self, options: NumericOptions, found: NumberStatistics
