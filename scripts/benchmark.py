@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     """Measure and report; gives the exit code: 1 where a section failed."""
     options = parse(argv)
     sizes = QUICK if options.quick else Sizes()
-    report = Report(Path(options.output))
+    report = Report(Path(options.output), options.peer_python)
     failed = []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         setting = Setting(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,23 @@ import benchmark_bars
 import benchmark_plots
 from benchmark_measure import Figure
 
-PACKAGES = ("tensorflow-cpu", "tensorflow", "keras", "numpy", "pyarrow", "matplotlib")
+PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "pyarrow", "matplotlib")
+PEER_PACKAGES = ("deepctr", "keras", "lightgbm", "numpy", "pytorch-widedeep", "tensorflow", "torch")
+# Names as arguments; prints the versions of those that are installed.
+_VERSIONS_SOURCE = """
+import importlib.metadata, json, sys
+found = {d.name.replace("_", "-"): d.version for d in importlib.metadata.distributions()}
+print(json.dumps({name: found[name] for name in sys.argv[1:] if name in found}))
+"""
 
 
 class Report:
     """The figures of a folder's benchmark, those of earlier runs in the same folder included."""
 
-    def __init__(self, folder: Path):
-        """Take up what `folder` has."""
+    def __init__(self, folder: Path, peer_python: str = sys.executable):
+        """Take up what `folder` has; the peers run under `peer_python`."""
+        self._versions = _versions(sys.executable, PACKAGES)
+        self._peer_versions = _versions(peer_python, PEER_PACKAGES)
         self._folder, self._path = folder, folder / "benchmark.json"
         self.figures: dict[str, Figure] = {}
         self._sections: dict[str, dict[str, Any]] = {}
@@ -85,7 +95,8 @@ class Report:
         ]
         content = {
             "machine": _machine(),
-            "versions": _versions(),
+            "versions": self._versions,
+            "versions_of_peers": self._peer_versions,
             "sections": self._sections,
             "bars": bars,
             "figures": [_figure_values(f) for f in self.figures.values()],
@@ -136,14 +147,11 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if os.path.exists(path) else []
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+def _versions(python: str, names: Sequence[str]) -> dict[str, str]:
+    done = subprocess.run(
+        [python, "-c", _VERSIONS_SOURCE, *names], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
 
 
 def _commit() -> str:
