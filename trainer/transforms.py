@@ -140,12 +140,12 @@ def parse_datetime_bytes(bytes_BW: tf.Tensor, pattern: str) -> tf.Tensor:
     for column, letter in enumerate(letters):
         offset, size = positions[letter]
         weights_WP[offset : offset + size, column] = 10.0 ** np.arange(size - 1, -1, -1)
-    is_place_W = weights_WP.any(axis=1)
-    digits_BW = tf.cast(bytes_BW[:, :width], tf.float32) - float(ord("0"))
-    is_digit_BW = tf.logical_and(digits_BW >= 0.0, digits_BW <= 9.0)
-    is_date = tf.reduce_all(tf.logical_or(is_digit_BW, ~is_place_W), axis=1)
+    # What is no digit wraps around and is above 9, in bytes four times as fast as in floats.
+    largest_W = np.where(weights_WP.any(axis=1), 9, 255).astype(np.uint8)
+    digits_BW = bytes_BW[:, :width] - np.uint8(ord("0"))
+    is_date = ~tf.reduce_any(digits_BW > largest_W, axis=1)
     # Sums of at most four digits are exact in float32.
-    numbers_BP = tf.cast(tf.matmul(tf.clip_by_value(digits_BW, 0.0, 9.0), weights_WP), tf.int32)
+    numbers_BP = tf.cast(tf.matmul(tf.cast(digits_BW, tf.float32), weights_WP), tf.int32)
     parts = dict(zip(letters, tf.unstack(numbers_BP, axis=1), strict=True))
     first = tf.zeros_like(parts["Y"])
     month, day = parts.get("m", first + 1), parts.get("d", first + 1)
@@ -340,8 +340,9 @@ def _year_and_month(days: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _days_in_month(year: tf.Tensor, month: tf.Tensor) -> tf.Tensor:
-    """28 to 31; 0 for a month that does not exist."""
-    lengths = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int32)
-    days = tf.gather(lengths, tf.where(month <= 12, month, tf.zeros_like(month)))
+    """28 to 31, for months 1..12."""
     is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    return days + tf.cast(is_leap & tf.equal(month, 2), tf.int32)
+    # Odd months have 31 days until July, even ones from August on.
+    is_long = (month + tf.bitwise.right_shift(month, 3)) % 2
+    february = tf.cast(tf.equal(month, 2), tf.int32) * (2 - tf.cast(is_leap, tf.int32))
+    return 30 + is_long - february
