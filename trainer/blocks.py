@@ -151,18 +151,19 @@ class DataPart:
 
     def blocks(self, units: Sequence[int] | None = None) -> Iterator[Block]:
         """Blocks of this part, without rows of weight 0; a block may be empty."""
-        for block in self.reader.read(units):
-            kept = np.ones(block.num_rows, bool) if self._split is None else self._split.mask(block)
-            kept &= self.weight(block) > 0
-            if kept.all():
-                yield block
-                continue
-            rows = pa.array(np.flatnonzero(kept))
-            yield Block(
-                block.file_index,
-                block.row_numbers[rows.to_numpy()],
-                {name: column.take(rows) for name, column in block.columns.items()},
-            )
+        return map(self._own_rows, self.reader.read(units))
+
+    def _own_rows(self, block: Block) -> Block:
+        kept = np.ones(block.num_rows, bool) if self._split is None else self._split.mask(block)
+        kept &= self.weight(block) > 0
+        if kept.all():
+            return block
+        rows = np.flatnonzero(kept)
+        return Block(
+            block.file_index,
+            block.row_numbers[rows],
+            {name: column.take(pa.array(rows)) for name, column in block.columns.items()},
+        )
 
     def label(self, block: Block) -> np.ndarray:
         """(B,) float32 label."""
@@ -196,7 +197,8 @@ class DataPart:
             lambda numbers: geo_numbers(schema, numbers), reduce_retracing=True, autograph=False
         )
 
-        def summarize(block: Block) -> Summary:
+        def summarize(read: Block) -> Summary:
+            block = self._own_rows(read)
             columns: dict[str, Any] = {
                 name: block.columns[name].to_numpy(zero_copy_only=False) for name in raw_numbers
             }
@@ -207,7 +209,7 @@ class DataPart:
             columns[schema.label.column] = self.label(block)
             return builder.summarize(columns, row_ids(block), self.weight(block))
 
-        for summary in map_in_order(summarize, self.blocks()):
+        for summary in map_in_order(summarize, self.reader.read()):
             builder.take(summary)
         return builder.finalize()
 
@@ -229,11 +231,12 @@ class DataPart:
     def packed(self, encoder: FeatureEncoder) -> Callable[[Sequence[int]], Iterator[np.ndarray]]:
         """`read(units)`: the packed rows of each block, as `rows.store_rows` needs it."""
 
-        def pack(block: Block) -> np.ndarray:
+        def pack(read: Block) -> np.ndarray:
+            block = self._own_rows(read)
             ids, numbers = encoder.encode_block(block.columns)
             return pack_rows(ids, numbers, self.label(block), self.weight(block))
 
-        return lambda units: map_in_order(pack, self.blocks(units))
+        return lambda units: map_in_order(pack, self.reader.read(units))
 
 
 def open_parts(config: Config, files: dict[Part, tuple[str, ...]]) -> dict[Part, DataPart]:

@@ -21,7 +21,7 @@ UInt64s = npt.NDArray[np.uint64]
 Ints = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 
-# Some 60 bytes a token: 16 MB a column at most. Tokens beyond are computed each time.
+# Some 80 bytes a token: 20 MB a column at most. Tokens beyond are computed each time.
 MAX_TOKENS = 1 << 18
 # Texts of 32 bytes and more are computed each time as well.
 MAX_WORDS = 4
@@ -54,7 +54,7 @@ class TokenMemory:
         self._num_tokens = 0
         # A slot holds the number of a token, -1 for none; a token is in the first slot that was
         # free from the one on that the high bits of its hash name.
-        self._slots = np.full(256, -1, np.int32)
+        self._slots = np.full(512, -1, np.int32)
         self._hashes = np.empty(128, np.uint64)
         self._words = np.empty((MAX_WORDS, 128), np.uint64)
         self._values = np.empty(128, dtype)
@@ -90,7 +90,9 @@ class TokenMemory:
             places[rows] = (places[rows] + 1) % len(self._slots)
             found = self._slots[places[rows]]
             numbers[rows] = found
-            is_same = (self._words[: len(words), found] == words[:, rows]).all(axis=0)
+            is_same = np.ones(len(rows), bool)
+            for mine, theirs in zip(words, self._words, strict=False):
+                is_same &= theirs[found] == mine[rows]
             rows = rows[(found >= 0) & ~is_same]
         return np.where(is_short, numbers, np.int32(-1))
 
@@ -108,13 +110,13 @@ class TokenMemory:
         self._place(numbers)
 
     def _grow(self, num_tokens: int) -> None:
-        """Make room for so many tokens; half of the slots stay free."""
+        """Make room for so many tokens; three quarters of the slots stay free."""
         more = num_tokens - len(self._hashes)
         self._hashes = np.pad(self._hashes, (0, more))
         self._words = np.pad(self._words, ((0, 0), (0, more)))
         self._values = np.pad(self._values, (0, more))
         num_known = int((self._slots >= 0).sum())
-        self._slots = np.full(1 << (2 * num_tokens - 1).bit_length(), -1, np.int32)
+        self._slots = np.full(1 << (4 * num_tokens - 1).bit_length(), -1, np.int32)
         self._place(np.arange(num_known, dtype=np.int32))
 
     def _place(self, numbers: Ints) -> None:
