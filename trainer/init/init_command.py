@@ -39,45 +39,37 @@ def main(argv: Sequence[str]) -> None:
     from trainer.init.tuning_file import tuning_text
 
     patterns = options.csv or options.parquet
-    files = _files(patterns)
     config_path = options.output or f"{output_stem(patterns[0])}.yaml"
     tuning_path = f"{re.sub(r'[.]ya?ml$', '', config_path)}.tuning.yaml"
+    files = _files(patterns)
     _check_free([config_path, tuning_path], options.force)
 
     def sample_of(paths: Sequence[str], num_rows: int) -> TableSample:
         if options.parquet:
             return sample_parquet(paths, num_rows)
+        given = Given(options.delimiter, options.column_names, options.header)
         return sample_csv(paths, num_rows, given)
 
-    given = Given(options.delimiter, options.column_names, options.header)
     sample = sample_of(files, options.sample_rows)
     if sample.num_rows < _LEAST_ROWS:
         raise UserError(
             f"{files[0]} has {sample.num_rows} rows; {_LEAST_ROWS} or more are needed to judge "
             "columns by"
         )
-    wishes = Wishes(
-        target=options.target,
-        train=tuple(patterns),
-        task=options.task,
-        positive=options.positive,
-        validation=options.validation,
-        test=options.test,
-    )
     held_out = sample_of(_files(options.validation), _HELD_OUT_ROWS) if options.validation else None
     _files(options.test)  # They are missed here, and not when the run has trained.
+    names = ("target", "task", "positive", "validation", "test")
+    wishes = Wishes(train=tuple(patterns), **{name: getattr(options, name) for name in names})
     study = study_table(sample, wishes, held_out)
-    texts = {config_path: config_text(study, config_path, tuning_path)}
     num_held_out = sum(not given for given in (options.validation, options.test))
     num_train = round(sample.total_rows * (1 - study.fraction * num_held_out))
-    texts[tuning_path] = tuning_text(config_path, tuning_path, study.target.task, num_train)
+    texts = {
+        config_path: config_text(study, config_path, tuning_path),
+        tuning_path: tuning_text(config_path, tuning_path, study.target.task, num_train),
+    }
     for path, text in texts.items():
         storage.write_text(path, text)
     print(shown(account(study, config_path, tuning_path)))
-
-
-def _files(patterns: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(f for p in patterns for f in storage.list_files(p)))
 
 
 def output_stem(pattern: str) -> str:
@@ -89,6 +81,10 @@ def output_stem(pattern: str) -> str:
     name = PurePosixPath(pattern).name
     name = re.sub(r"\.(csv|tsv|txt|data|parquet)(\.gz)?$|\.gz$", "", name)
     return re.sub(r"[\W_]+$", "", re.split(r"[*?\[]", name)[0]) or "table"
+
+
+def _files(patterns: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(f for p in patterns for f in storage.list_files(p)))
 
 
 class _Parser(argparse.ArgumentParser):

@@ -88,13 +88,10 @@ def study_table(sample: TableSample, wishes: Wishes, held_out: TableSample | Non
     Raises:
         UserError: the target is no good, or no column is left to learn from.
     """
-    has_nulls = sample.dialect is not None
     name = find_target(wishes.target, tuple(sample.columns))
-    target = choose_target(
-        profile_column(name, sample.columns[name], has_spelled_nulls=has_nulls),
-        wishes.task,
-        wishes.positive,
-    )
+    has_nulls = sample.dialect is not None
+    target_profile = profile_column(name, sample.columns[name], has_spelled_nulls=has_nulls)
+    target = choose_target(target_profile, wishes.task, wishes.positive)
     usable = np.flatnonzero(np.isfinite(target.values))
     profiles = {
         column: profile_column(column, texts.take(pa.array(usable)), has_spelled_nulls=has_nulls)
@@ -108,41 +105,32 @@ def study_table(sample: TableSample, wishes: Wishes, held_out: TableSample | Non
         new_values=_new_values(profiles, held_out),
         tests=len(profiles),
     )
-    halves = Halves.of(len(usable))
-    powers = {
-        column: column_power(profile, facts.target, halves, facts.task)
-        for column, profile in profiles.items()
-    }
-    judged = replace(facts, target=bounded_target(facts.target, facts.task))
-    choices = [choose_kind(profile, judged) for profile in profiles.values()]
-    choices = _without_leaks(choices, powers)
-    choices = _without_twins(choices, profiles)
-    choices = _one_key(choices)
+    powers = _powers(profiles, facts)
+    choices = _choices(profiles, powers, facts)
     if not any(choice.is_feature for choice in choices):
         raise UserError(
             f"no column of {sample.files[0]} is left to predict {name!r} from: "
             + "; ".join(f"{choice.name}: {choice.reason}" for choice in choices[:5])
         )
     numeric = {c.name: profiles[c.name] for c in choices if c.kind == "numeric"}
-    way = find_way(find_points(numeric), frozenset(sample.columns))
     used = [profiles[c.name] for c in choices if c.is_feature]
-    nulls = tuple(dict.fromkeys(text for profile in used for text in profile.null_texts))
-    key = next((c.name for c in choices if c.kind == "key"), None)
-    bad_rows = target.num_missing + sample.num_misfits
+    nulls = dict.fromkeys(text for profile in used for text in profile.null_texts)
     return Study(
         sample=sample,
         wishes=wishes,
         target=target,
         choices=tuple(choices),
-        way=way,
+        way=find_way(find_points(numeric), frozenset(sample.columns)),
         powers=powers,
         missing={column: profile.missing_share for column, profile in profiles.items()},
         crosses=tuple(propose_crosses(profiles, choices, powers, facts)),
         null_values=tuple(text for text in nulls if text not in DEFAULT_NULLS),
         max_bad_rows=allowed_bad_rows(
-            bad_rows, len(target.values) + sample.num_misfits, sample.total_rows
+            target.num_missing + sample.num_misfits,
+            len(target.values) + sample.num_misfits,
+            sample.total_rows,
         ),
-        split_column=key,
+        split_column=next((c.name for c in choices if c.kind == "key"), None),
         fraction=held_out_fraction(sample.total_rows),
         split_notes=tuple(_split_notes(choices)),
         findings=tuple(_findings(sample, target, choices, powers)),
@@ -174,6 +162,23 @@ def data_values(study: Study) -> dict[str, Any]:
     if study.max_bad_rows:
         values["max_bad_rows"] = study.max_bad_rows
     return values
+
+
+def _powers(profiles: Mapping[str, ColumnProfile], facts: TableFacts) -> dict[str, float]:
+    halves = Halves.of(len(facts.target))
+    return {
+        name: column_power(profile, facts.target, halves, facts.task)
+        for name, profile in profiles.items()
+    }
+
+
+def _choices(
+    profiles: Mapping[str, ColumnProfile], powers: Mapping[str, float], facts: TableFacts
+) -> list[ColumnChoice]:
+    """Kinds of all columns, then without leaks, doubles and further keys."""
+    judged = replace(facts, target=bounded_target(facts.target, facts.task))
+    choices = [choose_kind(profile, judged) for profile in profiles.values()]
+    return _one_key(_without_twins(_without_leaks(choices, powers), profiles))
 
 
 def _new_values(
