@@ -79,11 +79,8 @@ def measure_jobs(setting: Setting, recorder: Recorder) -> None:
             "--epochs=1",
             "--baseline=none",
         ]
-        seconds = [
-            run_job([*flags, f"--job_dir={setting.scratch(f'job-{factor}-{i}')}"]).seconds
-            for i in range(min(setting.sizes.rounds, 2))
-        ]
-        recorder.tell(f"jobs/ours {factor * base}", "s", seconds)
+        run = run_job([*flags, f"--job_dir={setting.scratch(f'job-{factor}')}"])
+        recorder.tell(f"jobs/ours {factor * base}", "s", [run.seconds])
         boosted = _boosted_trees(setting, rows) if setting.has_peers else None
         if boosted is not None:
             recorder.tell(
@@ -99,7 +96,7 @@ def measure_workers(setting: Setting, recorder: Recorder) -> None:
         [
             sys.executable,
             ROOT / "scripts" / "benchmark_workers.py",
-            f"--rounds={min(setting.sizes.rounds, 2)}",
+            "--rounds=1",
             f"--rows={min(setting.sizes.rides, 200_000)}",
             f"--batch_size={min(4096, setting.sizes.rides // 16)}",
             f"--steps={setting.sizes.worker_steps}",

@@ -43,7 +43,7 @@ class Sizes:
     files: int = 4
     categories: int = 300_000
     prepared: int = 262_144 * 16 // 15
-    column_rows: int = 100_000
+    column_rows: int = 65_536
     memory_rows: int = 250_000
     rounds: int = 3
     seconds: float = 1.0
