@@ -40,6 +40,7 @@ def test_codes_are_known_by_what_their_values_tell():
 
 def test_identifiers_are_distinct_beyond_chance_or_by_name():
     assert choice(RNG.permutation(N) + 5000).kind == "key"
+    assert choice(np.arange(N) + 17, name="day_number").kind == "numeric"
     assert choice([f"u-{i}" for i in range(N)]).kind == "key"
     wide = RNG.choice(10**12, N, replace=False)
     assert choice(wide, name="turnover").kind == "numeric"

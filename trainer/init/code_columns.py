@@ -33,6 +33,11 @@ _ID_NAME = re.compile(
     r"|(?<=[a-z])(?:Id|ID|Key|Code)$|^(?:ID|Id|id)(?:[_\W]|$)"
 )
 
+_TIME_WORD = re.compile(
+    r"(?:^|[_\W])(?:year|month|week|day|date|hour|minute|second|time|trend)s?(?:$|[_\W])|(?:day|time)$",
+    re.I,
+)
+
 
 def has_id_name(name: str) -> bool:
     """Whether a name says that the values are marks and no amounts.
@@ -47,10 +52,13 @@ def is_identifier(profile: ColumnProfile) -> bool:
     """Whether distinct whole numbers are so by making.
 
     n numbers drawn from R are all distinct with a chance of about exp(-n^2 / 2R). Source: the
-    birthday problem. Numbers from so wide a range that chance could do it need the name of an id.
+    birthday problem. Numbers from so wide a range that chance could do it need the name of an id;
+    those that are called year or day and the like may count the rows of a series.
     """
     count = profile.num_present
     if profile.numbers is None or profile.distinct < count or count < 3:
+        return False
+    if _TIME_WORD.search(profile.name):
         return False
     width = float(profile.numbers.max() - profile.numbers.min()) + 1
     return count**2 / (2 * width) > -math.log(_CHANCE) or has_id_name(profile.name)
