@@ -14,7 +14,7 @@ ORDER = re.findall(
     __init__ errors redaction outcome fields columns schema config_errors config yaml_text flags
     cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff sample
     data_files parallel cells csv_records csv_files parquet_files reader sampling tallies statistics
-    rows row_stores row_files row_cache plan metrics token_memory transforms
+    rows row_stores row_files row_cache plan metrics token_memory transforms buckets
     scaling encoders number_encoders geo_encoders id_encoders datetime_encoders column_encoders
     features blocks datasets input tables lookups exchange schedules update_rules optimizers averaging
     model_size dropout network objective kept_weights distribution strategy program checkpoint evaluation loop tuning

@@ -7,7 +7,6 @@ import tensorflow as tf
 from trainer.transforms import (
     MISSING_TIME,
     bearing_sin_cos,
-    bucketize,
     cyclic,
     date_part,
     haversine_km,
@@ -279,49 +278,6 @@ def test_hours_go_round_the_circle():
 
     np.testing.assert_allclose(sine, [0, 1, 0, -1], atol=1e-6)
     np.testing.assert_allclose(cosine, [1, 0, -1, 0], atol=1e-6)
-
-
-def test_a_value_on_an_edge_is_above_it():
-    values = np.float32([1.0, 2.0, 2.4, 2.5, 9.0, np.nan, -np.inf, np.inf])
-
-    ids = _eager_and_mapped(lambda v: bucketize(v, [2.0, 2.5]), values)
-
-    assert ids.tolist() == [1, 2, 2, 3, 3, 0, 1, 3]
-
-
-def test_without_edges_there_is_one_bucket():
-    assert bucketize(tf.constant([1.0, np.nan]), []).numpy().tolist() == [1, 0]
-
-
-@pytest.mark.parametrize(
-    "edges",
-    [
-        np.linspace(-3, 3, 200),
-        np.sort(np.random.default_rng(3).normal(size=254)),
-        np.sort(np.random.default_rng(4).lognormal(0, 3, size=120)),
-        np.append(np.arange(1, 20), 1e30),
-        np.arange(1, 20) * 1e-36,
-        40.7 + np.arange(100) * 1e-5,
-    ],
-    ids=["even", "normal", "skewed", "far edge", "tiny", "close together"],
-)
-def test_many_edges_give_the_bucket_of_a_binary_search(edges):
-    edges = np.unique(edges.astype(np.float32))
-    between = np.random.default_rng(5).uniform(edges[0] - 1, edges[-1] + 1, 2000)
-    values = np.concatenate(
-        [
-            edges,
-            np.nextafter(edges, np.float32(np.inf)),
-            np.nextafter(edges, np.float32(-np.inf)),
-            between.astype(np.float32),
-            np.float32([np.inf, -np.inf, 3e38, -3e38, np.nan]),
-        ]
-    )
-
-    ids = bucketize(tf.constant(values), edges.tolist()).numpy()
-
-    expected = np.where(np.isnan(values), 0, 1 + np.searchsorted(edges, values, side="right"))
-    assert ids.tolist() == expected.tolist()
 
 
 def test_a_small_cross_has_an_id_for_each_combination():

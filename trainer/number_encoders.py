@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from trainer.buckets import bucketize, count_reached
 from trainer.columns import Bucketized, Numeric, NumericOptions, Tower
 from trainer.encoders import (
     Encoder,
@@ -27,7 +28,6 @@ from trainer.encoders import (
 from trainer.errors import UserError
 from trainer.scaling import choose_scaling, clipped, fill_value, quantile
 from trainer.statistics import NumberStatistics, TableStatistics
-from trainer.transforms import bucketize, count_reached
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The arithmetic of features: distances, dates, buckets and crosses as pure TensorFlow functions.
+"""The arithmetic of features: distances, dates and crosses as pure TensorFlow functions.
 
 Each runs eagerly, inside `dataset.map` and inside a SavedModel, and gives a row the same result
 whatever the batch it stands in. Knows no schema and no statistics. Imports columns, numpy and
@@ -9,10 +9,8 @@ Axes: B batch, W bytes of a text.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -28,9 +26,6 @@ SECONDS_PER_DAY = 86_400
 _FIRST_SECOND, _END_SECOND = -62_167_219_200, 253_402_300_800
 # Widest SIMD register of a CPU, in float32.
 _LANES = 16
-# Of the grid that finds buckets: fewer edges, or more in one cell, are searched faster; the first
-# number of cells that is enough is taken.
-_MIN_GRID_EDGES, _GRID_CELLS, _MAX_EDGES_INSIDE = 5, (1024, 4096, 16_384, 65_536), 2
 
 
 def haversine_km(lat1: tf.Tensor, lon1: tf.Tensor, lat2: tf.Tensor, lon2: tf.Tensor) -> tf.Tensor:
@@ -195,44 +190,6 @@ def cyclic(seconds_B: tf.Tensor, part: str) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.gather(sines, ids), tf.gather(cosines, ids)
 
 
-def bucketize(values_B: tf.Tensor, edges: Sequence[float]) -> tf.Tensor:
-    """Id of a number's bucket, (B,) int32: 0 is missing (NaN), else 1 + how many edges it reached.
-
-    Args:
-        values_B: float32.
-        edges: increasing; a value on an edge belongs to the bucket above it. Without edges every
-            number has id 1.
-    """
-    is_nan = tf.math.is_nan(values_B)
-    reached = count_reached(tf.where(is_nan, tf.zeros_like(values_B), values_B), edges)
-    return tf.where(is_nan, tf.zeros_like(reached), reached + 1)
-
-
-def count_reached(numbers_B: tf.Tensor, edges: Sequence[float]) -> tf.Tensor:
-    """How many of the increasing `edges` each number is at or above, (B,) int32.
-
-    Args:
-        numbers_B: float32, none of them NaN.
-        edges: any number of them.
-    """
-    grid = _edge_grid(tuple(float(edge) for edge in edges))
-    if grid is None:
-        boundaries = [float(edge) for edge in edges]
-        return tf.raw_ops.Bucketize(input=numbers_B, boundaries=boundaries)
-    num_cells, width = grid.cells.shape
-    steps = (numbers_B - grid.start) * grid.cells_per_unit
-    steps = tf.raw_ops.ClipByValue(
-        t=steps, clip_value_min=-1.0, clip_value_max=float(num_cells - 2)
-    )
-    # One gather of a whole cell; GatherNd takes 3 ns a row here where Gather takes 6.
-    places_B1 = tf.cast(steps + 1.0, tf.int32)[:, tf.newaxis]
-    cell_BE = tf.gather_nd(grid.cells, places_B1)
-    reached = cell_BE[:, 0]
-    for i in range(1, width):
-        reached += tf.cast(numbers_B >= cell_BE[:, i], tf.float32)
-    return tf.cast(reached, tf.int32)
-
-
 def mix_ids(ids: Sequence[tf.Tensor], *, sizes: Sequence[int], bins: int) -> tf.Tensor:
     """Id of a combination of ids, (B,) int32 in [0, bins).
 
@@ -266,48 +223,6 @@ def _finalise(h: tf.Tensor) -> tf.Tensor:
     h = tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, np.uint32(13)))
     h *= np.uint32(0xC2B2AE35)
     return tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, np.uint32(16)))
-
-
-class _EdgeGrid(NamedTuple):
-    """Edges sorted into equal cells, before the first of which and after the last lies one more.
-
-    `cells` (C, 1 + E) float32: how many edges are in lower cells, then the edges within, filled up
-    with NaN, which no number reaches.
-    """
-
-    start: np.float32
-    cells_per_unit: np.float32
-    cells: np.ndarray
-
-
-@functools.lru_cache(maxsize=1024)
-def _edge_grid(edges: tuple[float, ...]) -> _EdgeGrid | None:
-    """A grid to find the bucket with, or None where the edges are few or too unevenly spread.
-
-    The search of the Bucketize kernel mispredicts its branches: 38 ns a value on 254 edges, against
-    7 ns here (2 cores, November 2026). The result is the same: the cell grows with the value, and
-    edges take the same float32 steps as values, so an edge in a lower cell is below the value, one
-    in a higher cell above, and those in its own cell are compared.
-    """
-    if len(edges) < _MIN_GRID_EDGES:
-        return None
-    values = np.array(edges, np.float32)
-    for num_inner in _GRID_CELLS:
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            cells_per_unit = np.float32(num_inner - 1) / (values[-1] - values[0])
-            steps = (values - values[0]) * cells_per_unit
-        if not np.isfinite(steps).all():
-            return None
-        places = (steps + np.float32(1)).astype(np.int32)
-        num_inside = np.bincount(places, minlength=num_inner + 2)
-        if num_inside.max() > _MAX_EDGES_INSIDE:
-            continue
-        num_below = np.concatenate([[0], np.cumsum(num_inside)[:-1]])
-        cells = np.full((num_inner + 2, 1 + num_inside.max()), np.nan, np.float32)
-        cells[:, 0] = num_below
-        cells[places, 1 + np.arange(len(values)) - num_below[places]] = values
-        return _EdgeGrid(values[0], cells_per_unit, cells)
-    return None
 
 
 def _radians(degrees: tf.Tensor) -> tf.Tensor:
