@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from trainer import blocks, csv_files
+from trainer import blocks, csv_files, parallel
 from trainer.blocks import (
     BlockReader,
     DataPart,
@@ -405,3 +405,19 @@ def test_sample_skips_blocks_without_rows_of_the_part(files):
     part = DataPart(make_reader(config, files), config, nothing)
     instances, _ = part.sample(5)
     assert instances == []
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_no_bit_depends_on_the_number_of_threads(tmp_path, monkeypatch):
+    files = write_files(tmp_path, [make_table(300, 4), make_table(70, 5)])
+    config = make_config(data={"validation_fraction": 0.3, "split_column": "id"})
+    found = []
+    for num_cores in (1, 5):
+        monkeypatch.setattr(parallel.os, "cpu_count", lambda n=num_cores: n)
+        part = DataPart(make_reader(config, files), config, splits_of(config.data)["train"])
+        statistics = part.statistics()
+        rows = list(part.packed(FeatureEncoder(config, statistics))([1, 0]))
+        found.append((statistics, [block.tolist() for block in rows]))
+    assert len(found[0][1]) > 100
+    assert 200 < sum(map(len, found[0][1])) < 300  # 70% of 370
+    assert found[0] == found[1]
