@@ -25,7 +25,7 @@ class Sizes:
     """How much is measured.
 
     Attributes:
-        rides: rows of the taxi table, in `files` files.
+        rides: rows of the taxi table, in `files` files; whole shuffle windows.
         categories: rows of the category-heavy table.
         prepared: rows of the prepared table, a sixteenth of them held out.
         column_rows: rows of the tables of 8 to 128 columns.
@@ -39,7 +39,7 @@ class Sizes:
         worker_steps: of a measurement of two workers.
     """
 
-    rides: int = 1_000_000
+    rides: int = 4 * 262_144
     files: int = 4
     categories: int = 300_000
     prepared: int = 262_144 * 16 // 15
