@@ -2,7 +2,7 @@
 
 A file is cut into chunks of whole records, which threads convert on their own. A chunk that Arrow's
 typed conversion refuses is converted again as text, cell by cell, so one bad row costs one chunk.
-Imports cells, csv_records, storage, errors, numpy and
+Imports cells, csv_records, parallel, storage, errors, numpy and
 Arrow; must not count bad rows or know about other files.
 """
 
