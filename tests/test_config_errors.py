@@ -85,7 +85,7 @@ def _describe(values):
         ({"model": {"dropout": "1.5"}}, "model.dropout must be less than 1; received '1.5'"),
         (
             {"training": {"xla": "perhaps"}},
-            "training.xla must be true or false; received 'perhaps'",
+            "training.xla must be true or false or 'auto'; received 'perhaps'",
         ),
         ({"output": {"job_dir": 3}}, "output.job_dir must be a text; received 3"),
         (

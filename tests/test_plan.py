@@ -1,5 +1,6 @@
 """trainer.plan against a simulation of a whole run, step by step."""
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -26,6 +27,7 @@ def simulate(plan, last_step):
             evaluations.append(step)
         if plan.saves_at(step):
             checkpoints.append(step)
+    assert max(b - a for a, b in itertools.pairwise([0, *ends])) == plan.call_length(0)
     return ends, evaluations, checkpoints
 
 

@@ -247,10 +247,11 @@ def test_a_checkpoint_restores_into_a_new_program(fresh, tmp_path, state_of):
     assert state_of(other) == whole
 
 
-def test_xla_computes_the_same_step():
+def test_xla_computes_the_same_steps():
     rows = make_rows(3 * 8).reshape(3, 8, ROWS.width)
     plain, compiled = (
-        make_program(make_config(optimizer=DESCENT, training={"xla": xla})) for xla in (False, True)
+        make_program(make_config(model=DROPOUT, optimizer=DESCENT, training={"xla": xla}))
+        for xla in (False, True)
     )
     np.testing.assert_allclose(run(compiled, rows), run(plain, rows), rtol=1e-5)
     expected = weights_of(plain)
@@ -258,9 +259,40 @@ def test_xla_computes_the_same_step():
         np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
-def test_calls_of_many_lengths_are_traced_once():
+def test_compiled_calls_of_any_length_are_the_steps_one_by_one(state_of):
+    rows = make_rows(12 * 8, seed=2).reshape(12, 8, ROWS.width)
+    results = []
+    for bounds in ((0, 12), (0, 1, 7, 12)):
+        config = make_config(model=DROPOUT, training={"xla": True})
+        program = make_program(config, longest_call=12)
+        losses = [run(program, rows[a:b], a) for a, b in itertools.pairwise(bounds)]
+        assert [len(part) for part in losses] == list(np.diff(bounds))
+        results.append((np.concatenate(losses).tolist(), state_of(program)))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("xla", "batch_size", "total_steps", "expected"),
+    [
+        ("auto", 8, 5999, False),
+        ("auto", 8, 6000, True),
+        ("auto", 4096, 976, False),
+        ("auto", 4096, 977, True),  # 4 million examples
+        ("auto", 8, None, True),  # a budget in seconds
+        (False, 8, 1_000_000, False),
+        (True, 8, 1, True),
+    ],
+)
+def test_long_runs_are_compiled(xla, batch_size, total_steps, expected):
+    config = make_config(training={"xla": xla})
+    program = make_program(config, batch_size=batch_size, total_steps=total_steps)
+    assert program.is_compiled is expected
+
+
+@pytest.mark.parametrize("xla", [False, True])
+def test_calls_of_many_lengths_are_traced_once(xla):
     """A trace costs a second, and a run has calls of several lengths."""
-    program = make_program(make_config(optimizer=DESCENT))
+    program = make_program(make_config(optimizer=DESCENT, training={"xla": xla}))
     rows = make_rows(6 * 8).reshape(6, 8, ROWS.width)
     for length in (1, 2, 3, 6):
         run(program, rows[:length])

@@ -83,7 +83,9 @@ def statistics_of(label, weight=None):
     return builder.finalize()
 
 
-def make_program(config, *, batch_size=8, total_steps=100, mean_weight=1.0, labels=(0.0, 1.0)):
+def make_program(
+    config, *, batch_size=8, total_steps=100, mean_weight=1.0, labels=(0.0, 1.0), longest_call=64
+):
     """The model of `LAYOUT` with its compiled steps."""
     objective = Objective(config, statistics_of(labels))
     distribution = make_one_device()
@@ -105,6 +107,7 @@ def make_program(config, *, batch_size=8, total_steps=100, mean_weight=1.0, labe
         batch_size=batch_size,
         total_steps=total_steps,
         mean_weight=mean_weight,
+        longest_call=longest_call,
     )
 
 

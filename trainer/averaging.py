@@ -42,17 +42,12 @@ class MovingAverage(tf.Module):
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync > 1:
             return context.merge_call(self._update_replicas, args=(decay,))
-        weights = [tf.convert_to_tensor(weight) for weight in self._weights.items]
-        averages = [tf.convert_to_tensor(shadow) for shadow in self.shadows]
-        for shadow, average in zip(self.shadows, _blend(averages, weights, decay), strict=True):
-            shadow.assign(average)
+        for shadow, weight in zip(self.shadows, self._weights.items, strict=True):
+            _move(shadow, weight, decay)
 
     def _update_replicas(self, strategy: tf.distribute.Strategy, decay: tf.Tensor) -> None:
-        def move(shadow: tf.Variable, weight: tf.Tensor, decay: tf.Tensor) -> None:
-            shadow.assign(shadow + (1.0 - decay) * (weight - shadow))
-
         for shadow, weight in zip(self.shadows, self._weights.items, strict=True):
-            strategy.extended.update(shadow, move, args=(weight, decay), group=False)
+            strategy.extended.update(shadow, _move, args=(weight, decay), group=False)
 
     @tf.function(autograph=False)
     def swap(self) -> None:
@@ -63,8 +58,5 @@ class MovingAverage(tf.Module):
             weight.assign(average)
 
 
-@tf.function(jit_compile=True, autograph=False)
-def _blend(
-    averages: Sequence[tf.Tensor], weights: Sequence[tf.Tensor], decay: tf.Tensor
-) -> list[tf.Tensor]:
-    return [a + (1.0 - decay) * (w - a) for a, w in zip(averages, weights, strict=True)]
+def _move(shadow: tf.Variable, weight: tf.Variable, decay: tf.Tensor) -> None:
+    shadow.assign(shadow + (1.0 - decay) * (weight - shadow))

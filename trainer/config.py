@@ -237,7 +237,11 @@ class TrainingConfig(_Section):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the deep part's matrix products."
     )
-    xla: bool = Field(False, description="Compile the step with XLA; on one device only.")
+    xla: Auto | bool = Field(
+        "auto",
+        description="Compile the steps with XLA, on one device only; auto: on a CPU, where the run "
+        "is planned to be long enough for that to pay.",
+    )
     strategy: Literal[
         "auto", "one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu"
     ] = Field("auto", description="Of tf.distribute; auto: from the worker pools and devices.")

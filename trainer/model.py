@@ -251,6 +251,7 @@ def build_program(
             batch_size=plan.batch_size,
             total_steps=plan.total_steps,
             mean_weight=datasets.statistics.mean_weight,
+            longest_call=plan.call_length(0),
         )
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(

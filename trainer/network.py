@@ -11,8 +11,9 @@ Embeddings for Numerical Features (piecewise-linear encoding).
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,11 +21,13 @@ import tensorflow as tf
 
 from trainer.columns import Tower
 from trainer.config import ModelConfig
+from trainer.dropout import dropout
 from trainer.errors import UserError
 from trainer.features import FeatureLayout
+from trainer.lookups import Lookup, make_lookups, select_columns
 from trainer.model_size import check_size, memory_bytes
 from trainer.optimizers import Parameter, ParameterKind
-from trainer.tables import Table, use_dense_update
+from trainer.tables import Table
 
 # Scaled numbers are cut here before the linear and dense layers: one outlier must not move a batch.
 NUMBER_BOUND = 5.0
@@ -106,6 +109,10 @@ class WideAndDeep(keras.Model):
             logits += self.deep(ids_BF, bounded_BN, numbers_BN, training=training, seed=seed)
         return logits
 
+    def lookups(self) -> list[Lookup]:
+        """All tables, with the features that are looked up in them."""
+        return [lookup for part in (self.wide, self.deep) if part for lookup in part.lookups]
+
     def parameters(self) -> list[Parameter]:
         """Every trainable variable with its part, its kind, and how its gradient is applied."""
         found: list[Parameter] = []
@@ -140,27 +147,15 @@ class WidePart(keras.layers.Layer):
         super().__init__(name="wide")
         ids = [(i, f) for i, f in enumerate(layout.ids) if f.wide]
         self.num_outputs = num_outputs
-        self.id_columns = [i for i, _ in ids]
         self.number_columns = [i for i, f in enumerate(layout.numbers) if f.wide]
         if not (ids or self.number_columns):
             raise UserError(
                 "no column is in the wide part; add wide to the towers of a column, or use "
                 "model.towers: deep"
             )
-        self.tables: list[Table] = []
-        if ids:
-            id_spaces = [f.size for _, f in ids]
-            self.offsets, num_rows = _stack(id_spaces)
-            self.tables.append(
-                Table(
-                    num_rows,
-                    num_outputs,
-                    initializer_sd=0.0,
-                    name="table",
-                    dense_update=use_dense_update(num_rows, batch_size * len(ids)),
-                    id_spaces=id_spaces,
-                )
-            )
+        zeros = functools.partial(Table, initializer_sd=0.0)
+        self.lookups = make_lookups(ids, num_outputs, batch_size, zeros, "table")
+        self.tables = [lookup.table for lookup in self.lookups]
         self.number_weights = (
             self.add_weight(
                 shape=(len(self.number_columns), num_outputs), initializer="zeros", name="numbers"
@@ -173,11 +168,10 @@ class WidePart(keras.layers.Layer):
     def call(self, ids_BF: tf.Tensor, numbers_BN: tf.Tensor) -> tf.Tensor:
         """(B, O) contribution to the logits."""
         logits_BO = self.bias.value + tf.zeros((tf.shape(ids_BF)[0], self.num_outputs))
-        for table in self.tables:
-            ids = _columns(ids_BF, self.id_columns) + self.offsets
-            logits_BO += tf.reduce_sum(table(ids), axis=1)
+        for lookup in self.lookups:
+            logits_BO += tf.reduce_sum(lookup(ids_BF), axis=1)
         if self.number_weights is not None:
-            numbers = _columns(numbers_BN, self.number_columns)
+            numbers = select_columns(numbers_BN, self.number_columns)
             logits_BO += tf.matmul(numbers, self.number_weights.value)
         return logits_BO
 
@@ -203,29 +197,21 @@ class DeepPart(keras.layers.Layer):
         seeds = itertools.count(seed)
         self.number_columns = [i for i, f in enumerate(layout.numbers) if f.deep]
         self.encoding = PiecewiseLinear(layout, next(seeds))
-        self.groups: list[tuple[list[int], np.ndarray]] = []
-        self.tables: list[Table] = []
+        self.lookups: list[Lookup] = []
         embedded = [(i, f) for i, f in enumerate(layout.ids) if f.embedding_dim]
         if not (embedded or self.number_columns or self.encoding.columns):
             raise UserError(
                 "no column is in the deep part; add deep to the towers of a column, or use "
                 "model.towers: wide"
             )
+
+        def normal(num_rows: int, width: int, **options: Any) -> Table:
+            return Table(num_rows, width, initializer_sd=EMBEDDING_SD, seed=next(seeds), **options)
+
         for width in sorted({f.embedding_dim for _, f in embedded}):
             members = [(i, f) for i, f in embedded if f.embedding_dim == width]
-            id_spaces = [f.size for _, f in members]
-            offsets, num_rows = _stack(id_spaces)
-            table = Table(
-                num_rows,
-                width,
-                initializer_sd=EMBEDDING_SD,
-                name=f"embedding_{width}",
-                dense_update=use_dense_update(num_rows, batch_size * len(members)),
-                id_spaces=id_spaces,
-                seed=next(seeds),
-            )
-            self.groups.append(([i for i, _ in members], offsets))
-            self.tables.append(table)
+            self.lookups += make_lookups(members, width, batch_size, normal, f"embedding_{width}")
+        self.tables = [lookup.table for lookup in self.lookups]
         self.input_dropout, self.dropout = config.input_dropout, config.dropout
         policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
         self.hidden = [
@@ -254,16 +240,19 @@ class DeepPart(keras.layers.Layer):
         seed: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """(B, O) contribution to the logits."""
-        inputs = [_columns(bounded_BN, self.number_columns)] if self.number_columns else []
+        inputs = [select_columns(bounded_BN, self.number_columns)] if self.number_columns else []
         if self.encoding.columns:
             inputs.append(self.encoding(numbers_BN, training=training))
-        for table, (columns, offsets) in zip(self.tables, self.groups, strict=True):
-            embedded_BFE = table(_columns(ids_BF, columns) + offsets)
-            inputs.append(tf.reshape(embedded_BFE, (-1, len(columns) * table.table.shape[1])))
+        for lookup in self.lookups:
+            embedded_BFE = lookup(ids_BF)
+            inputs.append(tf.reshape(embedded_BFE, (-1, np.prod(embedded_BFE.shape[1:]))))
         x = tf.concat(inputs, axis=1)
-        x = _dropout(x, self.input_dropout, training, seed, 0)
+        if training and self.input_dropout:
+            x = dropout(x, self.input_dropout, seed=seed, layer=0)
         for number, layer in enumerate(self.hidden, start=1):
-            x = _dropout(layer(x), self.dropout, training, seed, number)
+            x = layer(x)
+            if training and self.dropout:
+                x = dropout(x, self.dropout, seed=seed, layer=number)
         return self.output_layer(tf.cast(x, tf.float32))
 
 
@@ -306,7 +295,7 @@ class PiecewiseLinear(keras.layers.Layer):
     def call(self, numbers_BN: tf.Tensor, training: bool = False) -> tf.Tensor:
         """(B, F * D)."""
         # Columns first, while it is still one number each, for the product of a matrix per column.
-        numbers_FB1 = tf.transpose(_columns(numbers_BN, self.columns))[:, :, tf.newaxis]
+        numbers_FB1 = tf.transpose(select_columns(numbers_BN, self.columns))[:, :, tf.newaxis]
         num_components = (numbers_FB1.shape.num_elements() or 0) * self.starts_F1K.shape[2]
         is_compiled = training and num_components >= _COMPILED_COMPONENTS
         bins_FBK = (self._compiled_bins if is_compiled else self._bins)(numbers_FB1)
@@ -317,27 +306,3 @@ class PiecewiseLinear(keras.layers.Layer):
     def _bins(self, numbers_FB1: tf.Tensor) -> tf.Tensor:
         places_FBK = (numbers_FB1 - self.starts_F1K) * self.slopes_F1K
         return tf.clip_by_value(places_FBK, 0.0, 1.0)
-
-
-def _stack(sizes: Sequence[int]) -> tuple[np.ndarray, int]:
-    """Offsets that put id spaces of `sizes` behind each other in one table, and its rows."""
-    ends = np.cumsum(sizes)
-    return np.concatenate([[0], ends[:-1]]).astype(np.int32), int(ends[-1])
-
-
-def _columns(values_BF: tf.Tensor, columns: list[int]) -> tf.Tensor:
-    """The given columns; the tensor itself where that is all of them."""
-    if columns == list(range(values_BF.shape[1])):
-        return values_BF
-    return tf.gather(values_BF, columns, axis=1)
-
-
-def _dropout(
-    x: tf.Tensor, rate: float, training: bool, seed: tf.Tensor | None, layer: int
-) -> tf.Tensor:
-    """Dropout as a pure function of the seed and the layer: nothing to checkpoint."""
-    if not rate or not training:
-        return x
-    return tf.nn.experimental.stateless_dropout(
-        x, rate, seed=seed + tf.constant([0, layer], tf.int32), rng_alg="philox"
-    )

@@ -8,8 +8,9 @@ and a table row whose merged gradient is all zero keeps its weights and slots ("
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import tensorflow as tf
@@ -96,7 +97,16 @@ class Optimizer(tf.Module):
             self._config.deep_learning_rate * factor,
         )
 
-    def apply(self, gradients: Sequence[tf.Tensor | tf.IndexedSlices], step: tf.Tensor) -> None:
+    def variables_of(self, index: int) -> list[tf.Variable]:
+        """Weights and slots of a parameter, by its place."""
+        return [self._entries.items[index].parameter.variable, *self.slots[index].values()]
+
+    def apply(
+        self,
+        gradients: Sequence[tf.Tensor | tf.IndexedSlices],
+        step: tf.Tensor,
+        held: Mapping[int, Sequence[tf.Tensor]] = MappingProxyType({}),
+    ) -> dict[int, list[tf.Tensor]]:
         """Move the parameters.
 
         Args:
@@ -104,6 +114,11 @@ class Optimizer(tf.Module):
                 per parameter in their order, of the variable's shape or `tf.IndexedSlices` for a
                 table; float32 or bfloat16.
             step: () int64, steps done before this one.
+            held: rows of weights and slots that stand for a whole table with sparse updates, by the
+                place of the parameter; its gradient is that of these rows. On one device only.
+
+        Returns:
+            The rows of `held`, moved: they are the caller's to write.
 
         Raises:
             ValueError: a gradient is None (the variable does not take part in the loss), or a table
@@ -124,7 +139,10 @@ class Optimizer(tf.Module):
             form = _merge if is_tpu else _to_send
             sent = [form(p, g) for p, g in zip(parameters, gradients, strict=True)]
             gradients = add_over_replicas(context, sent)
-        merged = [_merge(p, g) for p, g in zip(parameters, gradients, strict=True)]
+        merged = [
+            merge_dense(g.indices, g.values, held[i][0].shape[0]) if i in held else _merge(p, g)
+            for i, (p, g) in enumerate(zip(parameters, gradients, strict=True))
+        ]
         if self._config.clip_norm:
             merged = _clip(merged, self._config.clip_norm)
         t = tf.cast(step, tf.float32) + 1.0
@@ -132,9 +150,8 @@ class Optimizer(tf.Module):
         # On a parameter server the update must run where the variable is, not on the worker.
         is_remote = isinstance(context.strategy, tf.distribute.ParameterServerStrategy)
         if context.num_replicas_in_sync == 1 and not is_remote:
-            self._update(None, merged, rates, t)
-        else:
-            context.merge_call(self._update, args=(merged, rates, t))
+            return self._update(None, merged, rates, t, held)
+        return context.merge_call(self._update, args=(merged, rates, t, held))
 
     def _update(
         self,
@@ -142,17 +159,23 @@ class Optimizer(tf.Module):
         merged: Sequence[tf.Tensor | MergedRows],
         rates: tuple[tf.Tensor, tf.Tensor],
         t: tf.Tensor,
-    ) -> None:
+        held: Mapping[int, Sequence[tf.Tensor]],
+    ) -> dict[int, list[tf.Tensor]]:
         """Move every parameter, on every device of `strategy`; None where there is one replica."""
-        for entry, slots, gradient in zip(self._entries.items, self.slots, merged, strict=True):
+        moved = {}
+        for i, (entry, gradient) in enumerate(zip(self._entries.items, merged, strict=True)):
             rate = rates[0] if entry.parameter.part == "wide" else rates[1]
+            if i in held:
+                moved[i] = entry.move(held[i], gradient, rate, t)
+                continue
             variable = entry.parameter.variable
             update = _update_rows if entry.parameter.is_sparse else _update_whole
-            arguments = (tuple(slots.values()), entry.move, gradient, rate, t)
+            arguments = (tuple(self.slots[i].values()), entry.move, gradient, rate, t)
             if strategy is None:
                 update(variable, *arguments)
             else:
                 strategy.extended.update(variable, update, args=arguments, group=False)
+        return moved
 
 
 # Numbers of a table from which on compiling its update is worth the wait.

@@ -69,7 +69,7 @@ class Plan:
         return bool(self.checkpoint_steps) and step % self.checkpoint_steps == 0
 
     def call_length(self, step: int) -> int:
-        """Steps of the call that begins after `step`; 0 at the end of the run."""
+        """Steps of the call that begins after `step`, at most those of the first; 0 at the end."""
         ends = [step + self.steps_per_call, self.next_evaluation(step)]
         if self.total_steps is not None:
             if step >= self.total_steps:

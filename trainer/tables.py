@@ -46,6 +46,7 @@ class Table(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, dtype="float32")
         self.dense_update, self.id_spaces = dense_update, tuple(id_spaces)
+        self.held: tuple[tf.Tensor, tf.Tensor] | None = None  # see lookups.held_instead
         initializer: keras.initializers.Initializer = keras.initializers.Zeros()
         if initializer_sd:
             initializer = keras.initializers.RandomNormal(stddev=initializer_sd, seed=seed)
@@ -69,6 +70,9 @@ class Table(keras.layers.Layer):
             (..., width) float32. Its gradient for `variable` is a `tf.IndexedSlices` with one slice
             per id, equal ids not merged.
         """
+        if self.held is not None:
+            weights, position = self.held
+            return tf.gather(weights, tf.reshape(position, ids.shape))
         # Not keras.ops.take: that reads the whole table, and a table that is being read is copied
         # by the next in-place update (64 MB a step at a million rows of 16).
         return tf.gather(_own_copy(self.variable), ids)
