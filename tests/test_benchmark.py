@@ -252,6 +252,7 @@ def test_the_trainer_reads_the_columns_that_the_peers_read():
         # Exact: every combination has an id of its own, one more for what is missing.
         assert cross.bins == math.prod(columns.COURSE_SIZES[part] + 1 for part in parts)
     assert config.model.hidden_units == columns.HIDDEN_UNITS
+    assert config.model.dropout == config.model.input_dropout == 0
 
 
 def test_the_trainer_has_the_ids_and_numbers_that_the_peers_are_given():
@@ -393,7 +394,7 @@ def test_unknown_section_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_short_run_measures_writes_and_judges(tmp_path):
-    sections = "read,step,csv,finish,startup"
+    sections = "read,csv,startup"
     done = benchmark("--quick", "--without_peers", f"--only={sections}", f"--output={tmp_path}")
 
     assert done.returncode == 0, done.stderr

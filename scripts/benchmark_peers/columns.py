@@ -141,7 +141,14 @@ PLAIN_NUMBER = {
     "missing": "mean",
     "scale": "zscore",
 }
-MODEL = {"hidden_units": list(HIDDEN_UNITS), "embedding_dim": EMBEDDING_DIM, "loss": "mse"}
+# The layers of the peers, and no dropout, which they do not have either.
+MODEL = {
+    "hidden_units": list(HIDDEN_UNITS),
+    "embedding_dim": EMBEDDING_DIM,
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+    "loss": "mse",
+}
 
 
 def _ours(part: str) -> str:
