@@ -77,39 +77,40 @@ def make_lookups(
     return lookups
 
 
-class HeldRows(NamedTuple):
-    """The different rows of a large table that one step looks up, as a small table.
+class StepIds(NamedTuple):
+    """The different rows of a large table that one step looks up, as a small table of N rows.
 
-    Its size is that of the ids looked up, N, which XLA can see; U of its rows are used.
+    N is the number of ids looked up, which XLA can see; U of the rows are used.
 
-    position: (N,) int32 row of this table for each looked-up id.
-    values: (N, W) float32 each: weights and slots. Rows from U on are copies of row 0.
+    rows: (N,) int32 row numbers in the large table; 0 from U on.
+    position: (N,) int32 row of the small table for each looked-up id.
     """
 
+    rows: tf.Tensor
     position: tf.Tensor
-    values: list[tf.Tensor]
 
 
-def read_rows(ids: tf.Tensor, variables: Sequence[tf.Variable]) -> tuple[tf.Tensor, HeldRows]:
-    """The rows of a table's weights and slots that `ids` name.
-
-    The raw op reads in place. Reading a variable as a whole would make its next update copy it.
-
-    Args:
-        ids: int32 of any static shape.
-        variables: weights and slots of the table.
+def merge_ids(ids: tf.Tensor) -> tuple[tf.Tensor, StepIds]:
+    """The different ones of int32 ids of any static shape.
 
     Returns:
-        (U,) int32 different ids, in the order of their first occurrence, and their rows.
+        (U,) int32 in the order of their first occurrence, and the same for use in XLA.
     """
     num_ids = ids.shape.num_elements()
     different, position = tf.unique(tf.reshape(ids, [-1]))
-    padded = tf.ensure_shape(tf.pad(different, [[0, num_ids - tf.size(different)]]), (num_ids,))
-    values = [
-        tf.raw_ops.ResourceGather(resource=v.handle, indices=padded, dtype=v.dtype)
-        for v in variables
+    padded = tf.pad(different, [[0, num_ids - tf.size(different)]])
+    return different, StepIds(tf.ensure_shape(padded, (num_ids,)), position)
+
+
+def read_rows(rows: tf.Tensor, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+    """(N, W) rows of a table's weights and slots.
+
+    Inside XLA, which has several cache misses under way at a time, where TensorFlow's kernel waits
+    for each. The raw op reads in place: reading a variable as a whole would copy it.
+    """
+    return [
+        tf.raw_ops.ResourceGather(resource=v.handle, indices=rows, dtype=v.dtype) for v in variables
     ]
-    return different, HeldRows(position, values)
 
 
 def write_rows(
@@ -123,13 +124,14 @@ def write_rows(
 
 
 @contextlib.contextmanager
-def held_instead(held: Mapping[Table, HeldRows]) -> Iterator[None]:
+def held_instead(held: Mapping[Table, tuple[tf.Tensor, tf.Tensor]]) -> Iterator[None]:
     """A block in which look-ups in tables take held rows, whatever the ids.
 
-    Each is looked up by the ids that its rows were read for.
+    Args:
+        held: (N, W) weights, and the (N,) int32 row of them for each id that is looked up.
     """
-    for table, rows in held.items():
-        table.held = (rows.values[0], rows.position)
+    for table, weights_and_position in held.items():
+        table.held = weights_and_position
     try:
         yield
     finally:

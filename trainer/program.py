@@ -21,7 +21,7 @@ from trainer.distribution import Distribution
 from trainer.errors import UserError
 from trainer.input import unpack_rows
 from trainer.kept_weights import KeptWeights
-from trainer.lookups import HeldRows, held_instead, read_rows, write_rows
+from trainer.lookups import StepIds, held_instead, merge_ids, read_rows, write_rows
 from trainer.network import WideAndDeep
 from trainer.objective import Objective
 from trainer.optimizers import Optimizer
@@ -88,7 +88,10 @@ class Program:
             self._notes_rows = distribution.kind == "one_device"
             self.best = KeptWeights(self.parameters, self._sparse if self._notes_rows else {})
         self.is_compiled = _is_compiled(
-            config.training.xla, distribution, batch_size=batch_size, total_steps=total_steps
+            config.training.xla,
+            distribution,
+            batch_size=batch_size,
+            total_steps=total_steps,
         )
         is_whole = self.is_compiled and not self._sparse
         # A trace for each number of steps would cost a second, and on TPU a compilation. So it is
@@ -127,7 +130,8 @@ class Program:
     def checksums(self) -> list[int]:
         """A checksum below 2**24 of the weights of each local replica: equal for equal weights."""
         copies = zip(
-            *(self.distribution.local_results(p.variable) for p in self.parameters), strict=True
+            *(self.distribution.local_results(p.variable) for p in self.parameters),
+            strict=True,
         )
         return [
             functools.reduce(lambda crc, w: zlib.crc32(w.numpy().tobytes(), crc), weights, 0) >> 8
@@ -163,7 +167,11 @@ class Program:
         num_steps = len(rows_SPW)
         if self._room and num_steps < self._room:
             rows_SPW = tf.pad(rows_SPW, [[0, self._room - num_steps], [0, 0], [0, 0]])
-        return rows_SPW, tf.constant(first_step, tf.int64), tf.constant(num_steps, tf.int32)
+        return (
+            rows_SPW,
+            tf.constant(first_step, tf.int64),
+            tf.constant(num_steps, tf.int32),
+        )
 
     def _run_steps(
         self, rows_SPW: tf.Tensor, first_step: tf.Tensor, num_steps: tf.Tensor
@@ -187,36 +195,42 @@ class Program:
     def _step_around_tables(self, rows_BW: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """A step of which XLA sees large tables as the rows that it needs.
 
-        They are read and written outside, in place: their number is known only when it runs.
+        Which ones these are is found outside, as their number is known only when it runs, and so
+        they are written, in place.
         """
         ids_BF = unpack_rows(rows_BW, self.layout).ids
-        variables = {i: self.optimizer.variables_of(i) for i in self._sparse}
-        read = {i: read_rows(k.ids(ids_BF), variables[i]) for i, k in self._sparse.items()}
-        held = {i: rows for i, (_, rows) in read.items()}
-        loss, moved = self._compiled_step(rows_BW, step, held)
-        for i, (ids, _) in read.items():
-            write_rows(ids, moved[i], variables[i])
+        merged = {i: merge_ids(lookup.ids(ids_BF)) for i, lookup in self._sparse.items()}
+        step_ids = {i: ids for i, (_, ids) in merged.items()}
+        loss, moved = self._compiled_step(rows_BW, step, step_ids)
+        for i, (different, _) in merged.items():
+            write_rows(different, moved[i], self.optimizer.variables_of(i))
         return loss
 
     def _step_on(
-        self, rows_BW: tf.Tensor, step: tf.Tensor, held: dict[int, HeldRows]
+        self, rows_BW: tf.Tensor, step: tf.Tensor, step_ids: dict[int, StepIds]
     ) -> tuple[tf.Tensor, dict[int, list[tf.Tensor]]]:
-        """A step, with held rows in the place of some tables; also gives these, moved."""
+        """A step, with only the rows `step_ids` of some tables; also gives these rows, moved."""
         batch = unpack_rows(rows_BW, self.layout)
-        weights = {i: rows.values[0] for i, rows in held.items()}
+        held = {
+            i: read_rows(ids.rows, self.optimizer.variables_of(i)) for i, ids in step_ids.items()
+        }
+        weights = {i: values[0] for i, values in held.items()}
         sources = [weights.get(i, p.variable) for i, p in enumerate(self.parameters)]
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.stack(
-            [self._seed + replica * _REPLICA_STRIDE, tf.cast(step, tf.int32) * _SEEDS_PER_STEP]
+            [
+                self._seed + replica * _REPLICA_STRIDE,
+                tf.cast(step, tf.int32) * _SEEDS_PER_STEP,
+            ]
         )
-        tables = {self._sparse[i].table: rows for i, rows in held.items()}
+        tables = {self._sparse[i].table: (weights[i], ids.position) for i, ids in step_ids.items()}
         with held_instead(tables), tf.GradientTape() as tape:
             tape.watch(list(weights.values()))
             logits = self.model(batch.ids, batch.numbers, training=True, seed=seed)
             losses_B = self.objective.loss(batch.label, logits)
             loss = tf.reduce_sum(losses_B * batch.weight) * self._loss_scale
         gradients = tape.gradient(loss, sources)
-        moved = self.optimizer.apply(gradients, step, {i: rows.values for i, rows in held.items()})
+        moved = self.optimizer.apply(gradients, step, held)
         if self.average is not None:
             self.average.update(step)
         return loss, moved
