@@ -38,7 +38,7 @@ def make_config(task="regression", **sections):
     values = {
         "columns": {"age": "numeric"},
         "label": {"column": "y", "task": task},
-        "model": {"hidden_units": [6, 4]},
+        "model": {"hidden_units": [6, 4], "dropout": 0.0, "input_dropout": 0.0},
         "training": {"batch_size": 8},
     }
     for name, section in sections.items():
