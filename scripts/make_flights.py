@@ -48,10 +48,12 @@ def build_rows(flights: "pd.DataFrame", planes: "pd.DataFrame") -> "pd.DataFrame
     rows = flights[["carrier", "tailnum", "origin", "dest", "distance", "month", "day"]].copy()
     rows.insert(0, "late", (flights["arr_delay"] > LATE_MINUTES).astype(int))
     rows.insert(1, "date", date.dt.strftime("%Y-%m-%d"))
+    rows["day_of_year"] = date.dt.day_of_year
     rows["day_of_week"] = date.dt.day_name()
     for end in ("dep", "arr"):
-        rows[f"sched_{end}_hour"] = flights[f"sched_{end}_time"] // 100
-        rows[f"sched_{end}_minute"] = flights[f"sched_{end}_time"] % 100
+        hour, minute = divmod(flights[f"sched_{end}_time"], 100)
+        rows[f"sched_{end}_hour"] = hour
+        rows[f"sched_{end}_minutes"] = 60 * hour + minute
     planes = planes[["tailnum", *PLANE_COLUMNS]].astype({"year": "Int64", "seats": "Int64"})
     planes = planes.rename(columns={name: f"plane_{name}" for name in PLANE_COLUMNS})
     return rows.merge(planes, on="tailnum", how="left", validate="many_to_one")

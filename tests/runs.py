@@ -32,6 +32,19 @@ def run_task(*flags, cwd, **variables):
     )
 
 
+def run_script(name, *arguments, cwd):
+    """Run a Python script of the project to its end, as `run_task`."""
+    return subprocess.run(
+        [sys.executable, ROOT / "scripts" / name, *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 def start_task(*flags, cwd, prefix=(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **variables):
     """Start, with `prefix` before the command, and give the running process."""
     return subprocess.Popen(

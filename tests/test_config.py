@@ -20,7 +20,7 @@ def test_the_smallest_config_has_the_defaults():
     config = parse_config(BASE, "run.yaml")
 
     assert config.training.seed == 1
-    assert config.model.hidden_units == (64, 32)
+    assert config.model.hidden_units == (128, 128)
     assert config.data.train == ("sample:train",)
 
 

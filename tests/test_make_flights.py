@@ -10,8 +10,8 @@ import pytest
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "make_flights.py"
 SPLITS = ("train", "valid", "test")
 COLUMNS = (
-    "late,date,carrier,tailnum,origin,dest,distance,month,day,day_of_week,sched_dep_hour,"
-    "sched_dep_minute,sched_arr_hour,sched_arr_minute,plane_year,plane_type,plane_manufacturer,"
+    "late,date,carrier,tailnum,origin,dest,distance,month,day,day_of_year,"
+    "day_of_week,sched_dep_hour,sched_dep_minutes,sched_arr_hour,sched_arr_minutes,plane_year,plane_type,plane_manufacturer,"
     "plane_model,plane_seats"
 )
 
@@ -69,7 +69,8 @@ def test_first_flight_of_the_year(flights_by_split):
     rows = [row for part in flights_by_split.values() for row in part]
     first = next(r for r in rows if (r["date"], r["tailnum"]) == ("2013-01-01", "N14228"))
     assert ",".join(first.values()) == (
-        "0,2013-01-01,UA,N14228,EWR,IAH,1400,1,1,Tuesday,5,15,8,19,1999,Fixed wing multi engine,"
+        "0,2013-01-01,UA,N14228,EWR,IAH,1400,1,1,1,Tuesday,5,315,8,499,1999,"
+        "Fixed wing multi engine,"
         "BOEING,737-824,149"
     )
 
@@ -94,7 +95,7 @@ def test_late_is_more_than_fifteen_minutes_and_unknown_planes_are_empty():
     assert rows["late"].tolist() == [0, 1]
     assert rows["date"].tolist() == ["2013-07-04"] * 2
     assert rows["day_of_week"].tolist() == ["Thursday"] * 2
-    assert rows.filter(like="sched_").iloc[0].tolist() == [9, 5, 24, 0]
+    assert rows.filter(like="sched_").iloc[0].tolist() == [9, 545, 24, 1440]
     assert rows["plane_year"].iloc[0] == 1999
     assert rows.filter(like="plane_").iloc[1].isna().all()
 

@@ -175,3 +175,33 @@ def test_the_start_line_says_what_is_learned():
     assert objective_of().describe() == "regression, mse, target (3.3 + 3.311 x logit)"
     binary = objective_of("binary", labels=[1.0, 0.0, 0.0, 0.0])
     assert binary.describe() == "binary, log_loss, logit offset -1.099"
+
+
+@pytest.mark.parametrize(
+    ("task", "loss", "labels"),
+    [
+        ("regression", "mse", LABELS),
+        ("regression", "huber", LABELS),
+        ("binary", "log_loss", np.array([0, 1, 0, 0, 0], np.float32)),
+    ],
+)
+def test_curvature_is_the_second_difference_of_the_loss_at_the_start(task, loss, labels):
+    objective = objective_of(task, labels, model={"loss": loss})
+    at_mean = np.full(3, objective.offset) + np.array([-0.02, 0.0, 0.02])
+    label = float(np.mean(labels)) if task == "regression" else 0.0
+
+    low, middle, high = loss_of(objective, np.full(3, label), at_mean).astype(np.float64)
+
+    assert objective.curvature == pytest.approx((low - 2 * middle + high) / 0.02**2, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate"), [("ftrl", 0.05 / 0.16), ("adagrad", 0.05 / 0.16), ("adamw", 0.001)]
+)
+def test_an_auto_wide_rate_follows_the_curvature(optimizer, rate):
+    config = make_config("binary", optimizer={"wide_optimizer": optimizer})
+    objective = Objective(config, statistics_of(np.array([0, 1, 0, 0, 0], np.float32)))
+    found = objective.with_learning_rate(config.optimizer)
+    assert found.wide_learning_rate == pytest.approx(rate)
+    stated = config.optimizer.model_copy(update={"wide_learning_rate": 0.7})
+    assert objective.with_learning_rate(stated) == stated

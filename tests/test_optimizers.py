@@ -212,7 +212,9 @@ def test_learning_rates_are_the_configured_ones_times_the_schedule():
 
 def test_clipping_leaves_a_gradient_below_the_bound_and_a_zero_gradient_alone():
     weight = tf.Variable([3.0, 4.0])
-    config = OptimizerConfig(deep_optimizer="sgd", momentum=0, deep_learning_rate=1, clip_norm=5.0)
+    config = OptimizerConfig(
+        wide_learning_rate=1, deep_optimizer="sgd", momentum=0, deep_learning_rate=1, clip_norm=5.0
+    )
     optimizer = Optimizer(config, [Parameter(weight, "deep", "vector")], None)
     optimizer.apply([tf.constant([3.0, 4.0])], tf.constant(0, tf.int64))
     np.testing.assert_array_equal(weight, [0.0, 0.0])

@@ -134,15 +134,15 @@ class ModelConfig(_Section):
 
     towers: Literal["wide", "deep", "both"] = Field("both", description="Parts of the model.")
     hidden_units: Annotated[IntList, Field(max_length=64)] = Field(
-        (64, 32), description="Widths of the deep layers, e.g. 128,64; up to 64 of up to 65,536."
+        (128, 128), description="Widths of the deep layers, e.g. 128,64; up to 64 of up to 65,536."
     )
     activation: Activation = Field("relu", description="Of the deep layers.")
-    dropout: Fraction = Field(0.0, description="Probability to DROP a unit of a hidden layer.")
+    dropout: Fraction = Field(0.2, description="Probability to DROP a unit of a hidden layer.")
     input_dropout: Fraction = Field(
-        0.0, description="Probability to drop an input of the deep part."
+        0.1, description="Probability to drop an input of the deep part."
     )
     embedding_dim: Auto | Annotated[Int, Field(ge=1, le=4096)] = Field(
-        "auto",
+        8,
         description="Width of the embeddings whose column does not state one; auto: the fourth "
         "root of the number of ids.",
     )
@@ -164,7 +164,11 @@ class OptimizerConfig(_Section):
     """How each part learns."""
 
     wide_optimizer: OptimizerName = Field("ftrl", description="Optimizer of the wide part.")
-    wide_learning_rate: Rate = Field(0.05, description="Of the wide part.")
+    wide_learning_rate: Auto | Rate = Field(
+        "auto",
+        description="Of the wide part. auto: 0.001 for adam and adamw, else 0.05 over the loss's "
+        "curvature (2 for mse, 1 for huber and mae, p (1 - p) for log_loss at the mean p).",
+    )
     wide_l1: Penalty = Field(0.0, description="L1 penalty of the wide weights (FTRL: proximal).")
     wide_l2: Penalty = Field(0.0, description="L2 penalty of the wide weights (FTRL: proximal).")
     wide_l2_shrinkage: Penalty = Field(0.0, description="FTRL's L2 that acts on the gradient.")

@@ -93,7 +93,7 @@ class Optimizer(tf.Module):
         """
         factor = rate_factor(self._config, step, self._total_steps)
         return (
-            self._config.wide_learning_rate * factor,
+            float(self._config.wide_learning_rate) * factor,
             self._config.deep_learning_rate * factor,
         )
 

@@ -77,7 +77,8 @@ class Program:
         self._loss_scale = 1.0 / (batch_size * mean_weight)
         with self.strategy.scope():
             self.parameters = model.parameters()
-            self.optimizer = Optimizer(config.optimizer, self.parameters, total_steps)
+            optimizer = objective.with_learning_rate(config.optimizer)
+            self.optimizer = Optimizer(optimizer, self.parameters, total_steps)
             decay = config.optimizer.ema_decay if distribution.has_average else 0.0
             self.average = MovingAverage(self.parameters, decay) if decay else None
             # Tables with sparse updates, by the place of the parameter.

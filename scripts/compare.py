@@ -1,0 +1,28 @@
+"""Train the model, LightGBM and a linear model on the same rows, and print one table.
+
+    python scripts/compare.py --config=my.yaml
+    python scripts/compare.py --config=configs/flights.yaml --group=date --seeds=1,2,3
+
+The answer to "should I use this?": metrics on the test rows, the wall time of each, and the 95%
+interval of each difference by a paired bootstrap. All other flags are the trainer's; the runs go to
+runs/<config>-compare, or to --job_dir.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from trainer.outcome import exit_code_of
+
+
+def run() -> None:
+    """Import what needs TensorFlow only for a real run."""
+    from trainer.compare import comparison
+
+    comparison.main(sys.argv[1:], os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(run))

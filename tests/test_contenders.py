@@ -1,0 +1,66 @@
+import csv
+
+import numpy as np
+import pytest
+from comparison_table import make_config
+
+from trainer.compare.contenders import measure, open_rows, train_references
+from trainer.errors import UserError
+
+
+def test_the_test_rows_judge_and_groups_are_numbered(tmp_path):
+    config, _ = make_config(tmp_path)
+
+    _, rows = open_rows(config, "day")
+
+    table = list(csv.DictReader((tmp_path / "test.csv").open()))
+    assert rows.part == "test"
+    assert rows.label.tolist() == [float(row["y"]) for row in table]
+    days = sorted({row["day"] for row in table})
+    assert rows.groups.tolist() == [days.index(row["day"]) for row in table]
+
+
+def test_without_test_rows_those_of_validation_judge(tmp_path):
+    config, _ = make_config(tmp_path)
+    data = config.data.model_copy(update={"test": ()})
+    assert open_rows(config.model_copy(update={"data": data}), None)[1].part == "validation"
+
+
+def test_rows_that_training_does_not_see_are_needed(tmp_path):
+    config, _ = make_config(tmp_path)
+    data = config.data.model_copy(update={"test": (), "validation": ()})
+    with pytest.raises(UserError, match=r"^a comparison needs rows that training does not see"):
+        open_rows(config.model_copy(update={"data": data}), None)
+
+
+def test_a_group_must_be_read(tmp_path):
+    config, _ = make_config(tmp_path)
+    with pytest.raises(UserError, match=r"^--group 'dai' is not read by this config; it reads x, "):
+        open_rows(config, "dai")
+
+
+def test_references_learn_the_planted_signal(tmp_path):
+    config, _ = make_config(tmp_path)
+    parts, rows = open_rows(config, None)
+
+    trees, line, constant = train_references(config, parts, rows.part)
+
+    found = {
+        one.name: measure("binary", rows.label, one.scores[0], rows.weight)
+        for one in (trees, line, constant)
+    }
+    # The label's own probabilities have an AUC of about 0.84.
+    assert found["linear"]["auc"] > 0.8 and found["boosted trees"]["auc"] > 0.75
+    assert found["constant"]["auc"] == 0.5
+    train = list(csv.DictReader((tmp_path / "train.csv").open()))
+    rate = np.mean([float(row["y"]) for row in train])
+    loss = -np.mean(np.where(rows.label == 1, np.log(rate), np.log(1 - rate)))
+    assert found["constant"]["log_loss"] == pytest.approx(loss)
+
+
+def test_a_regression_is_measured_without_its_worst_rows_too():
+    label = np.zeros(200)
+    score = np.where(np.arange(200) < 2, 100.0, 1.0)
+    found = measure("regression", label, score, np.ones(200))
+    assert found["mae"] == pytest.approx((198 + 200) / 200)
+    assert found["trimmed_rmse"] == 1.0

@@ -1,0 +1,103 @@
+import sys
+
+import lightgbm
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from trainer.compare.plain_table import PlainTable
+from trainer.compare.references import boosted_trees, linear_model
+from trainer.errors import UserError
+
+
+def make_table(num_rows, seed, task):
+    """Label from one number and one category; weights 1 and 2."""
+    rng = np.random.default_rng(seed)
+    x, code = rng.normal(size=num_rows), rng.integers(0, 3, num_rows).astype(float)
+    signal = 2 * x + np.array([0.0, 3.0, -3.0])[code.astype(int)] + 0.1 * rng.normal(size=num_rows)
+    label = signal if task == "regression" else (signal > 0)
+    weight = 1 + rng.integers(0, 2, num_rows)
+    x[::11] = np.nan
+    return PlainTable(
+        np.column_stack([x, code]),
+        label.astype(np.float32),
+        weight.astype(np.float32),
+        ("x", "code"),
+        (False, True),
+    )
+
+
+def tables(task):
+    return {
+        name: make_table(num_rows, seed, task)
+        for seed, (name, num_rows) in enumerate(
+            {"train": 2000, "validation": 500, "test": 500}.items()
+        )
+    }
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_trees_stop_where_validation_is_best(task):
+    data = tables(task)
+
+    found = boosted_trees(data, task)
+
+    num_trees = int(found.note.split()[0])
+    assert 1 < num_trees < 2000
+    again = lightgbm.train(
+        {
+            "objective": task,
+            "learning_rate": 0.05,
+            "num_leaves": 31,
+            "seed": 1,
+            "deterministic": True,
+            "verbosity": -1,
+        },
+        lightgbm.Dataset(
+            data["train"].values,
+            data["train"].label,
+            weight=data["train"].weight,
+            categorical_feature=[1],
+        ),
+        num_trees,
+    )
+    expected = again.predict(data["test"].values, raw_score=True)
+    np.testing.assert_allclose(found.scores["test"], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_the_linear_model_is_that_of_one_hot_categories_and_scaled_numbers(task):
+    data = tables(task)
+
+    found = linear_model(data, task)
+
+    train = data["train"].values
+    mean = np.nanmean(train[:, 0])
+
+    def features(values):
+        is_missing = np.isnan(values[:, 0])
+        numbers = np.column_stack([np.where(is_missing, mean, values[:, 0]), is_missing])
+        reference = np.column_stack(
+            [np.where(np.isnan(train[:, 0]), mean, train[:, 0]), np.isnan(train[:, 0])]
+        )
+        numbers = (numbers - reference.mean(0)) / reference.std(0)
+        return np.column_stack([numbers, values[:, 1, None] == [0.0, 1.0, 2.0]])
+
+    line = Ridge() if task == "regression" else LogisticRegression(max_iter=300)
+    line.fit(features(train), data["train"].label, sample_weight=data["train"].weight)
+    test = features(data["test"].values)
+    expected = line.predict(test) if task == "regression" else line.decision_function(test)
+    np.testing.assert_allclose(found.scores["test"], expected, rtol=1e-3, atol=1e-3)
+    assert found.note == "5 weights"
+
+
+def test_without_validation_rows_the_number_of_trees_is_fixed():
+    data = tables("regression")
+    del data["validation"]
+    assert boosted_trees(data, "regression").note == "300 trees"
+
+
+def test_a_missing_library_is_named_with_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(UserError, match=r"^the comparison needs lightgbm .*pip install -e '\.\[co"):
+        boosted_trees(tables("binary"), "binary")

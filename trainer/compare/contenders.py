@@ -1,0 +1,132 @@
+"""What is compared: the model of each seed by its exported form, and the references.
+
+Axes: R rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from trainer import data_files, metrics, model, storage
+from trainer.blocks import DataPart, open_parts
+from trainer.compare.intervals import trimmed_rmse
+from trainer.compare.plain_table import PlainReader, PlainTable
+from trainer.compare.references import Reference, boosted_trees, linear_model
+from trainer.compare.served_scores import served_scores
+from trainer.config import Config
+from trainer.data_files import Part
+from trainer.errors import UserError
+from trainer.run_folder import RunFolder
+
+# By task, in the order of the table. trimmed_rmse: without the worst 1% of the rows.
+COMPARED = {"regression": ("rmse", "mae", "trimmed_rmse"), "binary": ("auc", "log_loss")}
+LOWER_IS_BETTER = frozenset({"rmse", "mae", "trimmed_rmse", "log_loss"})
+
+
+class Contender(NamedTuple):
+    """Scores (R,) on the judged rows for each seed; mean seconds of a whole training."""
+
+    name: str
+    scores: tuple[np.ndarray, ...]
+    seconds: float
+    note: str
+
+
+class Rows(NamedTuple):
+    """The rows that judge: (R,) label and weight, and the number of each row's group or None."""
+
+    part: Part
+    label: np.ndarray
+    weight: np.ndarray
+    groups: np.ndarray | None
+
+
+def open_rows(config: Config, group: str | None) -> tuple[dict[Part, DataPart], Rows]:
+    """All parts of the data, and the rows that judge: the test rows, else the validation rows.
+
+    Raises:
+        UserError: neither is there, or `group` is no column that the config reads.
+    """
+    files = data_files.find_files(config.data, storage.join(config.output.job_dir or "", "sample"))
+    parts = open_parts(config, files)
+    judged: Part = "test" if "test" in parts else "validation"
+    if judged not in parts:
+        raise UserError(
+            "a comparison needs rows that training does not see; give data.test or "
+            "data.test_fraction"
+        )
+    part = parts[judged]
+    labels, weights, groups = [], [], []
+    for block in part.blocks():
+        labels.append(part.label(block))
+        weights.append(part.weight(block))
+        if group is not None:
+            if group not in block.columns:
+                raise UserError(
+                    f"--group {group!r} is not read by this config; it reads "
+                    f"{', '.join(block.columns)}. Name one of them, or data.split_column"
+                )
+            groups += block.columns[group].to_pylist()
+    numbers = np.unique(np.array(groups, str), return_inverse=True)[1] if group else None
+    return parts, Rows(judged, np.concatenate(labels), np.concatenate(weights), numbers)
+
+
+def train_model(
+    config: Config, seeds: Sequence[int], parts: Mapping[Part, DataPart], part: Part, name: str
+) -> Contender:
+    """The model of each seed; each run has a folder below job_dir and is not repeated."""
+    scores, seconds = [], []
+    for seed in seeds:
+        run = _config_of_run(config, seed)
+        report = model.train_and_evaluate(run)
+        seconds.append(report["seconds"]["total"])
+        scores.append(served_scores(RunFolder(run).model_dir, parts[part], run))
+    # Whole jobs: reading, training, evaluation, export and its check.
+    return Contender(name, tuple(scores), float(np.mean(seconds)), "whole job")
+
+
+def train_references(config: Config, parts: Mapping[Part, DataPart], part: Part) -> list[Contender]:
+    """Boosted trees, the linear model and the training mean."""
+    task = config.label.task
+    reader = PlainReader(config)
+    tables = {name: reader.read(one) for name, one in parts.items()}  # train comes first
+    found: list[tuple[str, Reference]] = [
+        ("boosted trees", boosted_trees(tables, task)),
+        ("linear", linear_model(tables, task)),
+    ]
+    contenders = [
+        Contender(name, (reference.scores[part],), reference.seconds, reference.note)
+        for name, reference in found
+    ]
+    return [*contenders, _constant(tables["train"], tables[part], task)]
+
+
+def measure(
+    task: metrics.Task, label: np.ndarray, score: np.ndarray, weight: np.ndarray
+) -> dict[str, float]:
+    """The compared metrics of scores, as `served_scores` gives them; NaN where not defined."""
+    found = metrics.task_metrics(task, label=label, output=score, weight=weight, threshold=0.5)
+    if task == "regression":
+        found["trimmed_rmse"] = trimmed_rmse(label, score, weight)
+    return {name: found.get(name, float("nan")) for name in COMPARED[task]}
+
+
+def _config_of_run(config: Config, seed: int) -> Config:
+    folder = storage.join(config.output.job_dir or "", f"seed_{seed}")
+    output = type(config.output)(job_dir=folder)
+    return config.model_copy(
+        update={
+            "training": config.training.model_copy(update={"seed": seed}),
+            "evaluation": config.evaluation.model_copy(update={"baseline": "none"}),
+            "output": output,
+        }
+    )
+
+
+def _constant(train: PlainTable, judged: PlainTable, task: metrics.Task) -> Contender:
+    mean = float(np.average(train.label, weights=train.weight))
+    score = mean if task == "regression" else float(np.log(mean) - np.log1p(-mean))
+    return Contender("constant", (np.full(len(judged.label), score),), 0.0, "training mean")
