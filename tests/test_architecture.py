@@ -15,8 +15,8 @@ ORDER = re.findall(
     cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff sample
     data_files parallel cells csv_records csv_files parquet_files reader sampling tallies statistics
     rows row_stores row_files row_cache plan metrics token_memory transforms buckets
-    scaling encoders number_bank number_encoders geo_encoders id_encoders datetime_encoders column_encoders
-    features blocks datasets input tables lookups exchange schedules update_rules optimizers
+    scaling encoders number_bank number_encoders geo_encoders id_encoders datetime_encoders
+    column_encoders features blocks datasets input tables lookups exchange schedules update_rules optimizers
     averaging model_size dropout network objective kept_weights distribution strategy program
     checkpoint evaluation loop tuning observers serving parity replay export run_folder run_lock
     report sidecar model task

@@ -6,6 +6,7 @@ import tensorflow as tf
 from trainer.columns import Geo
 from trainer.errors import UserError
 from trainer.geo_encoders import GeoEncoder, geo_outputs
+from trainer.number_bank import NumberBank
 from trainer.statistics import StatisticsBuilder
 from trainer.transforms import bearing_sin_cos, haversine_km, manhattan_km
 
@@ -27,6 +28,10 @@ def _encoder(geo):
     columns = {name: values.numpy() for name, values in zip(names, outputs, strict=True)}
     builder.add(columns | {"y": np.zeros(300)}, np.arange(300, dtype=np.uint64))
     return GeoEncoder("trip", geo, builder.finalize()), columns
+
+
+def _features(encoder, decoded):
+    return NumberBank(encoder.numbers).encode(encoder.values(decoded))
 
 
 def test_outputs_are_the_distances_in_the_order_of_their_names():
@@ -52,9 +57,9 @@ def test_each_distance_is_a_number_of_the_model():
     encoder, columns = _encoder(_geo(distances=("haversine",), numeric={"buckets": 2}))
     block = {name: pa.array(column) for name, column in zip(RAW, RIDES, strict=True)}
 
-    features = encoder.encode(encoder.decode_block(block))
+    features = _features(encoder, encoder.decode_block(block))
     raw = {name: tf.constant(column) for name, column in zip(RAW, RIDES, strict=True)}
-    served = encoder.encode(encoder.decode(raw))
+    served = _features(encoder, encoder.decode(raw))
 
     km = columns["trip.haversine"].astype(float)
     scaled = (km - km.mean()) / km.std()
@@ -72,7 +77,7 @@ def test_a_ride_without_an_end_has_missing_distances():
     raw = {name: tf.constant(column[:2]) for name, column in zip(RAW, RIDES, strict=True)}
     raw["lat2"] = tf.constant([np.nan, 40.7])
 
-    features = encoder.encode(encoder.decode(raw))
+    features = _features(encoder, encoder.decode(raw))
 
     for name in ("trip.haversine", "trip.bearing_sin", "trip.bearing_cos"):
         assert features.ids[name].numpy()[0] == 0

@@ -7,6 +7,7 @@ import tensorflow as tf
 from trainer.columns import Bucketized, Numeric
 from trainer.encoders import IdFeature, NumberFeature
 from trainer.errors import UserError
+from trainer.number_bank import NumberBank
 from trainer.number_encoders import (
     BucketizedEncoder,
     NumericEncoder,
@@ -32,7 +33,8 @@ def _encoder(values, **options):
 
 
 def _encode(encoder, values):
-    features = encoder.encode({"x": tf.constant(values, tf.float32)})
+    decoded = encoder.decode({"x": tf.constant(values, tf.float32)})
+    features = NumberBank(encoder.numbers).encode(encoder.values(decoded))
     return (
         {name: ids.numpy().tolist() for name, ids in features.ids.items()},
         {name: numbers.numpy().tolist() for name, numbers in features.numbers.items()},
@@ -210,7 +212,7 @@ def test_bucketized_columns_follow_their_rule(rule, edges):
     encoder = BucketizedEncoder("x", column, _statistics(values, "raw"), "auto")
 
     decoded = encoder.decode({"raw": tf.constant([*values, np.nan, np.inf], tf.float32)})
-    ids = encoder.encode(decoded).ids["x"].numpy()
+    ids = NumberBank(encoder.numbers).encode(encoder.values(decoded)).ids["x"].numpy()
 
     assert ids[:-2].tolist() == (1 + np.searchsorted(edges, values, side="right")).tolist()
     assert ids[-2:].tolist() == [0, 0]

@@ -9,6 +9,7 @@ from trainer.transforms import (
     bearing_sin_cos,
     cyclic,
     date_part,
+    date_parts,
     haversine_km,
     in_whole_packets,
     manhattan_km,
@@ -128,22 +129,20 @@ def test_a_missing_coordinate_makes_every_distance_missing(missing):
 
 
 def test_a_row_has_the_same_distance_alone_and_in_a_block():
-    rides = [tf.constant(column) for column in _rides(1003)]
+    rides = _rides(1003)
 
-    def compute(*points):
-        return [haversine_km(*points), *bearing_sin_cos(*points)]
+    def compute(rides_4B):
+        points = tf.unstack(rides_4B)
+        return tf.stack([haversine_km(*points), *bearing_sin_cos(*points)])
 
-    block = in_whole_packets(compute, *rides)
-    alone = [in_whole_packets(compute, *(c[i : i + 1] for c in rides)) for i in range(0, 1003, 17)]
+    block = in_whole_packets(compute, rides).numpy()
+    alone = [in_whole_packets(compute, rides[:, i : i + 1]).numpy() for i in range(0, 1003, 17)]
 
-    for output, column in enumerate(block):
-        assert column[::17].numpy().tolist() == [float(row[output][0]) for row in alone]
+    assert block[:, ::17].tolist() == np.concatenate(alone, axis=1).tolist()
 
 
 def test_whole_packets_of_no_row():
-    empty = tf.zeros((0,))
-
-    assert in_whole_packets(lambda x: [x + 1], empty)[0].shape == (0,)
+    assert in_whole_packets(lambda x: x + 1, tf.zeros((2, 0))).shape == (2, 0)
 
 
 def _seconds(text, pattern=FORMAT):
@@ -254,9 +253,23 @@ def test_times_before_1970_have_parts_and_the_first_year():
     seconds = tf.constant([_seconds("1969-12-31 23:59:59")], tf.int64)
 
     parts = ["year", "month", "day_of_week", "hour", "minute_of_day"]
-    ids = [int(date_part(seconds, part)[0]) for part in parts]
+    ids = date_parts(seconds, parts)
 
-    assert ids == [1, 12, 3, 24, 1440]
+    assert {part: int(ids[part][0]) for part in ids} == dict(
+        zip(parts, [1, 12, 3, 24, 1440], strict=True)
+    )
+
+
+def test_every_day_of_two_eras_has_its_month_and_year():
+    days = np.arange(-200_000, 160_000)
+    times = days.astype("datetime64[D]")
+
+    ids = date_parts(tf.constant(days * 86_400 + 86_399), ["month", "year"])
+
+    months = times.astype("datetime64[M]").astype(int)
+    years = times.astype("datetime64[Y]").astype(int)
+    np.testing.assert_array_equal(ids["month"], 1 + months % 12)
+    np.testing.assert_array_equal(ids["year"], 1 + np.clip(years, 0, 130))
 
 
 def test_years_behind_the_range_are_the_last_one():
@@ -268,13 +281,13 @@ def test_missing_and_impossible_times_have_id_0_and_no_wave(seconds):
     time = tf.constant([seconds], tf.int64)
 
     assert date_part(time, "hour").numpy().tolist() == [0]
-    assert [float(wave[0]) for wave in cyclic(time, "hour")] == [0.0, 0.0]
+    assert [float(wave[0]) for wave in cyclic(date_part(time, "hour"), "hour")] == [0.0, 0.0]
 
 
 def test_hours_go_round_the_circle():
     seconds = np.array([0, 6, 12, 18], np.int64) * 3600
 
-    sine, cosine = _eager_and_mapped(lambda s: cyclic(s, "hour"), seconds)
+    sine, cosine = _eager_and_mapped(lambda s: cyclic(date_part(s, "hour"), "hour"), seconds)
 
     np.testing.assert_allclose(sine, [0, 1, 0, -1], atol=1e-6)
     np.testing.assert_allclose(cosine, [1, 0, -1, 0], atol=1e-6)

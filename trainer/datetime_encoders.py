@@ -28,7 +28,7 @@ from trainer.encoders import (
 from trainer.transforms import (
     MISSING_TIME,
     cyclic,
-    date_part,
+    date_parts,
     parse_datetime,
     parse_datetime_bytes,
 )
@@ -79,11 +79,12 @@ class DatetimeEncoder(Encoder):
 
     def encode(self, decoded: Mapping[str, tf.Tensor]) -> Features:
         """Ids and waves."""
-        seconds, features = decoded[self._column], Features()
+        parts = dict.fromkeys((*self._datetime.parts, *self._datetime.cyclic))
+        ids, features = date_parts(decoded[self._column], list(parts)), Features()
         for part in self._datetime.parts:
-            features.ids[f"{self._column}.{part}"] = date_part(seconds, part)
+            features.ids[f"{self._column}.{part}"] = ids[part]
         for part in self._datetime.cyclic:
-            sine, cosine = cyclic(seconds, part)
+            sine, cosine = cyclic(ids[part], part)
             features.numbers[f"{self._column}.{part}_sin"] = sine
             features.numbers[f"{self._column}.{part}_cos"] = cosine
         return features

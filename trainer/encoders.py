@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from trainer.columns import Tower
+from trainer.scaling import Scaling
 from trainer.token_memory import TokenMemory
 from trainer.transforms import MISSING_TIME
 
@@ -42,6 +43,27 @@ class NumberFeature:
     piecewise_edges: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True)
+class Number:
+    """How the values of one number become features; `number_bank.NumberBank` does it.
+
+    name: of the number, its scaled value and its bucket.
+    clip: bounds of its values, None for none.
+    fill: replaces a missing value, before scaling.
+    scaling: of what is then there.
+    has_missing, has_zero: whether there is a number `<name>.missing` and `<name>.zero`.
+    edges: of its buckets; None for no id.
+    """
+
+    name: str
+    clip: tuple[float, float] | None = None
+    fill: float = 0.0
+    scaling: Scaling = field(default_factory=Scaling)
+    has_missing: bool = False
+    has_zero: bool = False
+    edges: tuple[float, ...] | None = None
+
+
 @dataclass
 class Features:
     """(B,) int32 ids and (B,) float32 numbers by feature name."""
@@ -60,10 +82,12 @@ class Encoder(tf.Module):
 
     Decoding is the work on strings, which training does on distinct values only; encoding is
     arithmetic on (B,) numbers. `id_features` also lists ids that no tower sees, for crosses.
+    `numbers` are encoded with those of all columns at once; `encode` gives the other features.
     """
 
     id_features: Sequence[IdFeature] = ()
     number_features: Sequence[NumberFeature] = ()
+    numbers: Sequence[Number] = ()
 
     @abstractmethod
     def decode(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -73,9 +97,13 @@ class Encoder(tf.Module):
     def decode_block(self, columns: Mapping[str, pa.Array]) -> dict[str, Any]:
         """The same from Arrow columns, as arrays or tensors."""
 
-    @abstractmethod
+    def values(self, decoded: Mapping[str, tf.Tensor]) -> Sequence[tf.Tensor]:
+        """(B,) float32 of each of `numbers`, from what `decode` gave; NaN where missing."""
+        return ()
+
     def encode(self, decoded: Mapping[str, tf.Tensor]) -> Features:
-        """Features from what `decode` gave."""
+        """Features from what `decode` gave, without those of `numbers`."""
+        return Features()
 
     @abstractmethod
     def describe(self) -> list[str]:

@@ -21,10 +21,11 @@ from trainer import storage
 from trainer.column_encoders import build_encoder
 from trainer.columns import Boolean, Categorical, Geo, Identity, Numeric, RawColumn
 from trainer.config import Config
-from trainer.encoders import Features, IdFeature, NumberFeature
+from trainer.encoders import IdFeature, NumberFeature
 from trainer.errors import UserError
 from trainer.geo_encoders import geo_outputs
 from trainer.id_encoders import CrossEncoder
+from trainer.number_bank import NumberBank
 from trainer.reader import ReadColumn
 from trainer.schema import Label, Schema
 from trainer.statistics import TableStatistics
@@ -106,6 +107,7 @@ class FeatureEncoder(tf.Module):
             for name, column in schema.columns.items()
         ]
         self.encoders = [encoder for encoder in encoders if encoder is not None]
+        self._numbers = NumberBank([n for encoder in self.encoders for n in encoder.numbers])
         id_features = [f for encoder in self.encoders for f in encoder.id_features]
         by_name = {feature.name: feature for feature in id_features}
         self.crosses = [
@@ -165,7 +167,8 @@ class FeatureEncoder(tf.Module):
         return lines + [cross.describe() for cross in self.crosses]
 
     def _encode(self, decoded: Mapping[str, tf.Tensor], axis: int) -> Encoded:
-        features = Features()
+        values = [v for encoder in self.encoders for v in encoder.values(decoded)]
+        features = self._numbers.encode(values)
         for encoder in self.encoders:
             features.update(encoder.encode(decoded))
         for cross in self.crosses:

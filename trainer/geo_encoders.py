@@ -1,16 +1,20 @@
-"""The encoder of geo columns: distances and directions between points, as numbers of the model."""
+"""The encoder of geo columns: distances and directions between points, as numbers of the model.
+
+Axes: B batch, L landmarks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
 from trainer.columns import Geo
-from trainer.encoders import Encoder, Features, to_floats
-from trainer.number_encoders import NumberEncoder, number_statistics
+from trainer.encoders import Encoder, to_floats
+from trainer.number_encoders import NumberPlan, number_statistics
 from trainer.statistics import TableStatistics
 from trainer.transforms import bearing_sin_cos, haversine_km, in_whole_packets, manhattan_km
 
@@ -23,34 +27,38 @@ def geo_outputs(column: Geo, *coordinates: tf.Tensor) -> list[tf.Tensor]:
         coordinates: latitude and longitude of the start, then of the end, (B,) float32 degrees.
     """
 
-    def compute(*points: tf.Tensor) -> list[tf.Tensor]:
-        lat1, lon1, lat2, lon2 = points
-        numbers: dict[str, tf.Tensor] = {}
-        if "haversine" in column.distances:
-            numbers["haversine"] = haversine_km(*points)
-        if "manhattan" in column.distances:
-            numbers["manhattan"] = manhattan_km(*points, grid_angle=column.grid_angle)
-        if "bearing" in column.distances:
-            numbers["bearing_sin"], numbers["bearing_cos"] = bearing_sin_cos(*points)
-        for name, (lat, lon) in column.landmarks.items():
-            numbers[f"from_{name}"] = haversine_km(lat1, lon1, lat, lon)
-            numbers[f"to_{name}"] = haversine_km(lat2, lon2, lat, lon)
-        return [numbers[output] for output in column.outputs]
+    landmarks = np.array(list(column.landmarks.values()), np.float32).reshape(-1, 2, 1, 1)
 
-    return in_whole_packets(compute, *coordinates)
+    def compute(points_4B: tf.Tensor) -> tf.Tensor:
+        lat1, lon1, lat2, lon2 = points = tf.unstack(points_4B)
+        outputs = []
+        for distance in column.distances:
+            if distance == "haversine":
+                outputs.append(haversine_km(*points))
+            elif distance == "manhattan":
+                outputs.append(manhattan_km(*points, grid_angle=column.grid_angle))
+        if "bearing" in column.distances:
+            outputs += bearing_sin_cos(*points)
+        if len(landmarks):
+            ends_2B = tf.stack([lat1, lat2]), tf.stack([lon1, lon2])
+            km_L2B = haversine_km(*ends_2B, landmarks[:, 0], landmarks[:, 1])
+            outputs += tf.unstack(tf.reshape(km_L2B, (2 * len(landmarks), -1)))
+        return tf.stack(outputs)
+
+    return tf.unstack(in_whole_packets(compute, tf.stack(coordinates)))
 
 
 class GeoEncoder(Encoder):
     """A geo column: each distance is a number of the model."""
 
     def __init__(self, name: str, column: Geo, statistics: TableStatistics):
-        """Raises UserError as `NumberEncoder` and `number_statistics`."""
+        """Raises UserError as `NumberPlan` and `number_statistics`."""
         super().__init__()
         self._geo = column
         self._raw = (*column.from_point, *column.to_point)
         self._points = [f"{name}.{end}" for end in ("lat1", "lon1", "lat2", "lon2")]
-        self._numbers = [
-            NumberEncoder(
+        self._plans = [
+            NumberPlan(
                 f"{name}.{output}",
                 column.numeric,
                 number_statistics(statistics, f"{name}.{output}"),
@@ -59,8 +67,9 @@ class GeoEncoder(Encoder):
             )
             for output in column.outputs
         ]
-        self.id_features = [f for number in self._numbers for f in number.id_features]
-        self.number_features = [f for number in self._numbers for f in number.number_features]
+        self.numbers = [plan.number for plan in self._plans]
+        self.id_features = [f for plan in self._plans for f in plan.id_features]
+        self.number_features = [f for plan in self._plans for f in plan.number_features]
 
     def decode(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The four raw (B,) float32 coordinates."""
@@ -71,14 +80,10 @@ class GeoEncoder(Encoder):
         pairs = zip(self._points, self._raw, strict=True)
         return {point: to_floats(columns[name]) for point, name in pairs}
 
-    def encode(self, decoded: Mapping[str, tf.Tensor]) -> Features:
-        """Features of every distance."""
-        features = Features()
-        outputs = geo_outputs(self._geo, *(decoded[point] for point in self._points))
-        for number, values in zip(self._numbers, outputs, strict=True):
-            features.update(number.encode(values))
-        return features
+    def values(self, decoded: Mapping[str, tf.Tensor]) -> Sequence[tf.Tensor]:
+        """Every distance."""
+        return geo_outputs(self._geo, *(decoded[point] for point in self._points))
 
     def describe(self) -> list[str]:
-        """As `NumberEncoder.describe`, for each distance."""
-        return [line for number in self._numbers for line in number.describe()]
+        """As `NumberPlan.describe`, for each distance."""
+        return [line for plan in self._plans for line in plan.describe()]

@@ -14,12 +14,11 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from trainer.buckets import bucketize, count_reached
 from trainer.columns import Bucketized, Numeric, NumericOptions, Tower
 from trainer.encoders import (
     Encoder,
-    Features,
     IdFeature,
+    Number,
     NumberFeature,
     describe_ids,
     id_feature,
@@ -68,8 +67,8 @@ def auto_buckets(num_rows: int) -> int:
     return min(MAX_BUCKETS, max(MIN_BUCKETS, 2**exponent))
 
 
-class NumberEncoder:
-    """One number of the model: its scaled value, indicators and bucket id."""
+class NumberPlan:
+    """One number of the model: its constants, and the features that it makes."""
 
     def __init__(
         self,
@@ -85,58 +84,44 @@ class NumberEncoder:
         Raises:
             UserError: the scale does not fit the values.
         """
-        self.name = name
-        self._clip = options.clip
-        self._fill = fill_value(options, found)
-        self.scaling = choose_scaling(name, options, found)
         wide, deep = "wide" in towers, "deep" in towers
         is_constant = found.minimum == found.maximum
         if is_constant:
             logger.warning("%s has the value %g in every training row", name, found.minimum)
-        edges = self._piecewise_edges(options, found) if deep and not is_constant else ()
-        self.number_features = [NumberFeature(name, wide, deep, edges)]
-        self._has_missing = options.missing == "indicator" and found.missing > 0
-        if self._has_missing:
-            self.number_features.append(NumberFeature(f"{name}.missing", wide, deep))
         share = found.zeros / max(1, num_rows)
-        self._has_zero = (
-            options.indicators and found.distinct > 2 and ZERO_SHARES[0] <= share <= ZERO_SHARES[1]
-        )
-        if self._has_zero:
-            self.number_features.append(NumberFeature(f"{name}.zero", wide, deep))
         num_buckets = auto_buckets(num_rows) if options.buckets == "auto" else options.buckets
         edges_of = found.bucket_edges if options.distinct_edges else found.quantile_edges
-        self.edges = () if is_constant else self._inside(edges_of(num_buckets))
+        edges = () if is_constant else _inside(options.clip, edges_of(num_buckets))
+        self.number = Number(
+            name,
+            clip=options.clip,
+            fill=fill_value(options, found),
+            scaling=choose_scaling(name, options, found),
+            has_missing=options.missing == "indicator" and found.missing > 0,
+            has_zero=options.indicators
+            and found.distinct > 2
+            and ZERO_SHARES[0] <= share <= ZERO_SHARES[1],
+            edges=edges if num_buckets else None,
+        )
+        bins = self._piecewise_edges(options, found) if deep and not is_constant else ()
+        self.number_features = [NumberFeature(name, wide, deep, bins)]
+        if self.number.has_missing:
+            self.number_features.append(NumberFeature(f"{name}.missing", wide, deep))
+        if self.number.has_zero:
+            self.number_features.append(NumberFeature(f"{name}.zero", wide, deep))
         self.id_features = (
-            [self._bucket_feature(options, found, () if is_constant else towers)]
+            [self._bucket_feature(options, found, len(edges), () if is_constant else towers)]
             if num_buckets
             else []
         )
 
-    def encode(self, values_B: tf.Tensor) -> Features:
-        """Features of (B,) float32 values; NaN and infinity are missing."""
-        is_finite = tf.math.is_finite(values_B)
-        values = values_B
-        if self._clip is not None:
-            values = tf.clip_by_value(values, self._clip[0], self._clip[1])
-        filled = tf.where(is_finite, values, tf.constant(self._fill, tf.float32))
-        features = Features(numbers={self.name: self.scaling(filled)})
-        if self._has_missing:
-            features.numbers[f"{self.name}.missing"] = 1.0 - tf.cast(is_finite, tf.float32)
-        if self._has_zero:
-            features.numbers[f"{self.name}.zero"] = tf.cast(tf.equal(values_B, 0.0), tf.float32)
-        if self.id_features:
-            ids = 1 + count_reached(filled, self.edges)
-            features.ids[self.name] = tf.where(is_finite, ids, tf.zeros_like(ids))
-        return features
-
     def describe(self) -> list[str]:
         """One line for the number, one for its buckets."""
-        scaling, main = self.scaling, self.number_features[0]
+        name, scaling, main = self.number.name, self.number.scaling, self.number_features[0]
         curve = "x" if scaling.curve == "none" else f"{scaling.curve}(x)"
-        extras = [f.name.removeprefix(f"{self.name}.") for f in self.number_features[1:]]
-        line = f"{self.name}: ({curve} - {scaling.shift:.6g}) * {scaling.factor:.6g}"
-        line += f", missing as {self._fill:.6g}"
+        extras = [f.name.removeprefix(f"{name}.") for f in self.number_features[1:]]
+        line = f"{name}: ({curve} - {scaling.shift:.6g}) * {scaling.factor:.6g}"
+        line += f", missing as {self.number.fill:.6g}"
         line += f", indicators {' and '.join(extras)}" if extras else ""
         bins = max(0, len(main.piecewise_edges) - 1)
         parts = [part for part, used in (("wide", main.wide), ("deep", main.deep)) if used]
@@ -146,15 +131,19 @@ class NumberEncoder:
         ]
 
     def _bucket_feature(
-        self, options: NumericOptions, found: NumberStatistics, towers: Sequence[Tower]
+        self,
+        options: NumericOptions,
+        found: NumberStatistics,
+        num_edges: int,
+        towers: Sequence[Tower],
     ) -> IdFeature:
         width = options.embedding_dim
         if width == "auto":
-            is_curved = found.mode_share >= POINT_MASS_SHARE or self.scaling.curve == "log1p"
+            is_curved = found.mode_share >= POINT_MASS_SHARE or self.number.scaling.curve == "log1p"
             width = BUCKET_EMBEDDING_DIM if is_curved else 0
         width = int(width) if "deep" in towers else 0
         is_wide = "wide" in towers and options.wide_buckets
-        return IdFeature(self.name, len(self.edges) + 2, is_wide, width)
+        return IdFeature(self.number.name, num_edges + 2, is_wide, width)
 
     def _piecewise_edges(
         self, options: NumericOptions, found: NumberStatistics
@@ -163,32 +152,34 @@ class NumberEncoder:
             return ()
         shares = np.linspace(0.0, 1.0, options.piecewise_linear + 1)
         values = np.array([clipped(options, quantile(found, share)) for share in shares])
-        scaled = np.unique(self.scaling(tf.constant(values, tf.float32)).numpy())
+        scaled = np.unique(self.number.scaling(values))
         return tuple(scaled.tolist()) if len(scaled) > 1 else ()
 
-    def _inside(self, edges: tuple[float, ...]) -> tuple[float, ...]:
-        """Edges that clipped values can reach on both sides."""
-        if self._clip is None:
-            return edges
-        return tuple(edge for edge in edges if self._clip[0] < edge <= self._clip[1])
+
+def _inside(clip: tuple[float, float] | None, edges: tuple[float, ...]) -> tuple[float, ...]:
+    """Edges that clipped values can reach on both sides."""
+    if clip is None:
+        return edges
+    return tuple(edge for edge in edges if clip[0] < edge <= clip[1])
 
 
 class NumericEncoder(Encoder):
     """A numeric column."""
 
     def __init__(self, name: str, column: Numeric, statistics: TableStatistics):
-        """Raises UserError as `NumberEncoder` and `number_statistics`."""
+        """Raises UserError as `NumberPlan` and `number_statistics`."""
         super().__init__()
         self._column, self._raw = name, column.source or name
-        self._number = NumberEncoder(
+        self._plan = NumberPlan(
             name,
             column,
             number_statistics(statistics, self._raw),
             num_rows=statistics.num_rows,
             towers=column.towers,
         )
-        self.id_features = self._number.id_features
-        self.number_features = self._number.number_features
+        self.numbers = [self._plan.number]
+        self.id_features = self._plan.id_features
+        self.number_features = self._plan.number_features
 
     def decode(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The raw (B,) float32."""
@@ -198,13 +189,13 @@ class NumericEncoder(Encoder):
         """The raw (B,) float32."""
         return {self._column: to_floats(columns[self._raw])}
 
-    def encode(self, decoded: Mapping[str, tf.Tensor]) -> Features:
-        """Scaled value, indicators, bucket."""
-        return self._number.encode(decoded[self._column])
+    def values(self, decoded: Mapping[str, tf.Tensor]) -> Sequence[tf.Tensor]:
+        """The column itself."""
+        return [decoded[self._column]]
 
     def describe(self) -> list[str]:
-        """As `NumberEncoder.describe`."""
-        return self._number.describe()
+        """As `NumberPlan.describe`."""
+        return self._plan.describe()
 
 
 class BucketizedEncoder(Encoder):
@@ -223,6 +214,7 @@ class BucketizedEncoder(Encoder):
             self._edges = found.quantile_edges(column.quantiles)
         else:
             self._edges = found.distinct_edges(column.distinct_quantiles or 2)
+        self.numbers = [Number(name, edges=self._edges)]
         if not self._edges:
             logger.warning("%s has one bucket: its training values are all alike", name)
         self.id_features = [
@@ -243,13 +235,9 @@ class BucketizedEncoder(Encoder):
         """The raw (B,) float32."""
         return {self._column: to_floats(columns[self._raw])}
 
-    def encode(self, decoded: Mapping[str, tf.Tensor]) -> Features:
-        """The bucket's id; NaN and infinity are missing."""
-        values = decoded[self._column]
-        ids = bucketize(values, self._edges)
-        return Features(
-            ids={self._column: tf.where(tf.math.is_finite(values), ids, tf.zeros_like(ids))}
-        )
+    def values(self, decoded: Mapping[str, tf.Tensor]) -> Sequence[tf.Tensor]:
+        """The column itself."""
+        return [decoded[self._column]]
 
     def describe(self) -> list[str]:
         """Number of buckets and where the first and last edges are."""

@@ -1,7 +1,4 @@
-"""How a number is scaled and filled, from its options and the statistics of the training rows.
-
-Axes: B batch.
-"""
+"""How a number is scaled and filled, from its options and the statistics of the training rows."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from trainer.columns import NumericOptions
 from trainer.errors import UserError
@@ -21,20 +17,23 @@ SKEWED_QUARTILES = 20.0
 
 @dataclass(frozen=True)
 class Scaling:
-    """value -> (curve(max(value, floor)) - shift) * factor; only logarithms have a floor."""
+    """value -> (curve(max(value, floor)) - shift) * factor; only logarithms have a floor.
 
-    curve: str  # none, log or log1p
-    floor: float
-    shift: float
-    factor: float
+    `number_bank.NumberBank` computes it for tensors, a call for the constants of a column.
+    """
 
-    def __call__(self, values_B: tf.Tensor) -> tf.Tensor:
-        """Scaled (B,) float32 values."""
+    curve: str = "none"  # or log, log1p
+    floor: float = 0.0
+    shift: float = 0.0
+    factor: float = 1.0
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Scaled float32 values."""
+        values = values.astype(np.float32)
         if self.curve != "none":
-            values_B = tf.maximum(values_B, tf.constant(self.floor, tf.float32))
-            values_B = tf.math.log(values_B) if self.curve == "log" else tf.math.log1p(values_B)
-        shifted = values_B - tf.constant(self.shift, tf.float32)
-        return shifted * tf.constant(self.factor, tf.float32)
+            values = np.maximum(values, np.float32(self.floor))
+            values = np.log(values) if self.curve == "log" else np.log1p(values)
+        return (values - np.float32(self.shift)) * np.float32(self.factor)
 
 
 def choose_scaling(name: str, options: NumericOptions, found: NumberStatistics) -> Scaling:
