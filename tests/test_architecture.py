@@ -13,25 +13,25 @@ ORDER = re.findall(
     """
     __init__ errors redaction outcome fields columns schema config_errors config yaml_text flags
     cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff sample
-    data_files parallel cells csv_records csv_files parquet_files reader sampling tallies statistics
-    rows row_stores row_files row_cache plan metrics token_memory transforms buckets
+    data_files parallel cells csv_records csv_files parquet_files reader sampling tallies
+    statistics rows row_stores row_files row_cache plan metrics token_memory transforms buckets
     scaling encoders number_bank number_encoders geo_encoders id_encoders datetime_encoders
-    column_encoders features blocks datasets input tables lookups exchange schedules update_rules optimizers
-    averaging model_size dropout network objective kept_weights distribution strategy program
-    checkpoint evaluation loop tuning observers serving parity replay export run_folder run_lock
-    report sidecar model task
+    column_encoders features blocks datasets input tables lookups exchange schedules
+    update_rules optimizers averaging model_size dropout network objective kept_weights
+    distribution strategy program checkpoint evaluation loop tuning observers serving parity
+    replay export run_folder run_lock report sidecar model task
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data
-    check_run check_study check_trials check_metric check fake_cloud package
-    trials job_service cloud_trials job_flags job_labels job_uploads follow submit replicas
-    replica_logs replica_process supervision cluster_run search_space study stopping
-    trial_run study_store tuner study_page local_tuning costs estimate
+    check_run check_study check_trials check_metric check fake_cloud package trials job_service
+    cloud_trials job_flags job_labels job_uploads follow submit replicas replica_logs
+    replica_process supervision cluster_run search_space study stopping trial_run study_store
+    tuner study_page local_tuning costs estimate
 
     plain_table references served_scores intervals contenders comparison ablation
 
     csv_dialect csv_places table_sample parquet_sample column_profile date_formats held_out
-    target_kind column_power table_facts code_columns column_kinds point_pairs cross_proposals split_choice table_study config_writer tuning_file
-    account init_command __main__
+    target_kind column_power table_facts code_columns column_kinds point_pairs cross_proposals
+    split_choice table_study config_writer tuning_file account init_command __main__
     """,
 )
 LAST_WITHOUT_TENSORFLOW = "metrics"
