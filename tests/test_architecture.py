@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 ORDER = re.findall(
     r"\w+",
     """
-    __init__ errors redaction outcome fields columns schema config_errors config yaml_text flags
-    cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff sample
+    __init__ errors redaction outcome quick_imports fields columns schema config_errors config
+    yaml_text flags cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff sample
     data_files parallel cells csv_records csv_files parquet_files reader sampling tallies
     statistics rows row_stores row_files row_cache plan metrics token_memory transforms buckets
     scaling encoders number_bank number_encoders geo_encoders id_encoders datetime_encoders

@@ -16,6 +16,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from trainer import cli, flags, logs
 from trainer.errors import Interrupted, UserError
 from trainer.outcome import exit_code_of
+from trainer.quick_imports import quick_imports
 from trainer.vertex import VertexEnvironment, read_environment
 
 logger = logging.getLogger("trainer.task")  # __name__ is __main__ here
@@ -39,7 +40,7 @@ def _run(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:
     logs.set_up_logging(as_json=invocation.environment.is_cloud)
     logger.info("settings: %s", cli.describe_sources(invocation))
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with logs.without_native_notes():
+    with logs.without_native_notes(), quick_imports():
         from trainer import model  # imports TensorFlow, seconds
 
     model.train_and_evaluate(invocation.config, invocation.environment)
