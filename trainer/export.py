@@ -28,7 +28,7 @@ from trainer import storage
 from trainer.config import Config
 from trainer.distribution import local_cpu, os_errors
 from trainer.errors import UserError
-from trainer.parity import check_answers, replay_rows
+from trainer.parity import FreshProcess, check_answers
 from trainer.schema import Schema
 from trainer.serving import (
     MISSING,
@@ -139,10 +139,10 @@ def export_model(
         export_dir = os.path.join(work_dir, "model")
         module = tf.Module()
         module.tracked = [encoder, *trackables]
-        signatures = _signatures(encoder, predict, served)
-        _save(module, export_dir, signatures)
-        # One row more, for a request that has to do without missing numbers.
-        answers = replay_rows(export_dir, [*rows, filled(rows[0])], served.inputs)
+        with FreshProcess(work_dir) as process:
+            _save(module, export_dir, _signatures(encoder, predict, served))
+            # One row more, for a request that has to do without missing numbers.
+            answers = process.replay_rows(export_dir, [*rows, filled(rows[0])], served.inputs)
         difference = check_answers(
             answers, rows, scores, served=served, tolerance=config.parity_tolerance
         )
@@ -199,17 +199,10 @@ def _sample_texts(
 def _signatures(
     encoder: Encoder, predict: Callable[[Any], tf.Tensor], served: Served
 ) -> dict[str, Any]:
-    """Both entry points; what they share is in `answer`."""
+    """Both entry points; what they share, `answer`, is traced once."""
     inputs = served.inputs
-    features = list(encoder.serving_inputs)
-
-    def answer(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        encoded = encoder({name: raw[name] for name in features})
-        outputs = _outputs(predict(encoded), served)
-        return outputs if inputs.key is None else {**outputs, "key": raw[inputs.key]}
-
     specs = {
-        inputs.names[raw]: tf.TensorSpec([None], dtype, name=inputs.names[raw])
+        raw: tf.TensorSpec([None], dtype, name=inputs.names[raw])
         for raw, dtype in inputs.dtypes.items()
     }
     parsed = {
@@ -217,15 +210,28 @@ def _signatures(
         for raw, dtype in inputs.dtypes.items()
     }
 
+    def answer(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return _outputs(predict(encoder(raw)), served)
+
+    feature_specs = {raw: specs[raw] for raw in encoder.serving_inputs}
+    shared = tf.function(answer, input_signature=[feature_specs], autograph=False)
+
+    def answer_with_key(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        outputs = shared({name: raw[name] for name in feature_specs})
+        return outputs if inputs.key is None else {**outputs, "key": raw[inputs.key]}
+
     def serving_default(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return answer({raw: columns[name] for raw, name in inputs.names.items()})
+        return answer_with_key({raw: columns[name] for raw, name in inputs.names.items()})
 
     def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return answer(tf.io.parse_example(examples, parsed))
+        return answer_with_key(tf.io.parse_example(examples, parsed))
 
+    column_specs = {inputs.names[raw]: spec for raw, spec in specs.items()}
     example_spec = tf.TensorSpec([None], tf.string, name="examples")
     return {
-        "serving_default": tf.function(serving_default, input_signature=[specs], autograph=False),
+        "serving_default": tf.function(
+            serving_default, input_signature=[column_specs], autograph=False
+        ),
         "serving_examples": tf.function(
             serving_examples, input_signature=[example_spec], autograph=False
         ),
