@@ -32,12 +32,11 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +49,7 @@ from trainer.blocks import DataPart
 from trainer.checkpoint import CheckpointFolder
 from trainer.program import Program
 from trainer.run_folder import RunFolder
+from trainer.serving import MISSING, Row, ServingInputs
 
 NUM_ROWS = 700
 CONFIG = """
@@ -208,7 +208,7 @@ def live(folder: Path, moment: Moment) -> Life:
     def run() -> int:
         follow_phases(shared)
         follow_operations(shared, folder.resolve(), moment.operation)
-        parity.subprocess.run = replayed_here
+        export.FreshProcess = SameProcess
         code = task.main(["--config=../config.yaml", f"--job_dir={JOB_DIR}"], os.environ)
         if code == 0:
             write_outcome(folder)
@@ -248,12 +248,23 @@ def in_fork(folder: Path, run: Callable[[], int | None], *, kill_after: float | 
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def replayed_here(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
-    """What `replay.main` does in a process of its own."""
-    export_dir, payload_path, result_path = command[-3:]
-    answers = replay.replay(export_dir, json.loads(Path(payload_path).read_text()))
-    Path(result_path).write_text(json.dumps(answers))
-    return subprocess.CompletedProcess(command, 0, b"", b"")
+class SameProcess:
+    """In the place of `parity.FreshProcess`: what it does, at once."""
+
+    def __init__(self, work_dir: str) -> None:
+        """Nothing is started."""
+
+    def __enter__(self) -> SameProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing has to end."""
+
+    def replay_rows(
+        self, export_dir: str, rows: Sequence[Row], inputs: ServingInputs
+    ) -> parity.Answers:
+        """The answers of the model, loaded here."""
+        return replay.replay(export_dir, {"rows": rows, "missing": MISSING, **inputs._asdict()})
 
 
 def follow_phases(shared: mmap.mmap) -> None:
@@ -282,7 +293,7 @@ def follow_phases(shared: mmap.mmap) -> None:
     mark(storage, "commit_dir", "commit")
     mark(model, "evaluate_parts", "metrics and test")
     mark(model, "export", "export")
-    mark(export, "replay_rows", "replay")
+    mark(SameProcess, "replay_rows", "replay")
     mark(RunFolder, "complete", "report")
 
 

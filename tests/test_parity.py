@@ -1,11 +1,16 @@
+import os
+import signal
 import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trainer import parity
 from trainer.errors import TrainingFailed
-from trainer.parity import check_answers, replay_rows
+from trainer.parity import FreshProcess, check_answers
 from trainer.schema import Label
 from trainer.serving import Served, ServingInputs
 
@@ -64,14 +69,49 @@ def test_keys_in_another_order_fail():
 
 
 def test_process_that_fails_gives_its_last_line(tmp_path):
-    with pytest.raises(TrainingFailed, match=r"fresh process \(exit code 1\): OSError: .*model"):
-        replay_rows(str(tmp_path / "model"), ROWS, INPUTS)
+    message = r"fresh process \(exit code 1\): OSError: .*model"
+    with pytest.raises(TrainingFailed, match=message), FreshProcess(str(tmp_path)) as process:
+        process.replay_rows(str(tmp_path / "model"), ROWS, INPUTS)
 
 
 def test_process_that_does_not_end_fails(tmp_path, monkeypatch):
-    def run_forever(command, **options):
-        raise subprocess.TimeoutExpired(command, options["timeout"])
+    monkeypatch.setattr(parity, "REPLAY_TIMEOUT_SECONDS", 0.01)
+    message = "gave no answer in 0.01 s; nothing is exported"
+    with pytest.raises(TrainingFailed, match=message), FreshProcess(str(tmp_path)) as process:
+        process.replay_rows(str(tmp_path / "model"), ROWS, INPUTS)
 
-    monkeypatch.setattr(parity.subprocess, "run", run_forever)
-    with pytest.raises(TrainingFailed, match="gave no answer in 1800 s; nothing is exported"):
-        replay_rows(str(tmp_path / "model"), ROWS, INPUTS)
+
+def test_interruption_ends_the_process(tmp_path):
+    with pytest.raises(KeyboardInterrupt), FreshProcess(str(tmp_path)) as process:
+        pid = process.pid
+        os.kill(pid, 0)  # it is there
+        raise KeyboardInterrupt
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_process_ends_without_a_file_when_its_parent_is_killed(tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from trainer.parity import FreshProcess\n"
+        "print(FreshProcess(sys.argv[1]).pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    parent = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert parent.returncode == -signal.SIGKILL
+    pid = int(parent.stdout)
+    deadline = time.monotonic() + 60  # it imports TensorFlow first
+    while is_running(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process; one that has ended has no command line, nor a waited one."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text() != ""
+    except OSError:
+        return False

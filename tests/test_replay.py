@@ -61,12 +61,31 @@ def test_no_rows_give_no_answers(echo_dir):
     assert answers["serving_default"] == {"a_b": [], "n": [], "s": []}
 
 
+def run_source(source: str, folder, **options) -> subprocess.CompletedProcess[str]:
+    """Runs it as `parity.FreshProcess` does; the answers go to result.json."""
+    return subprocess.run(
+        [sys.executable, "-c", source, "result.json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
 def test_source_runs_alone_and_cannot_reach_the_package(echo_dir, tmp_path):
-    source = inspect.getsource(replay) + "\nimport trainer\n"
-    (tmp_path / "payload.json").write_text(json.dumps(PAYLOAD))
-    command = [sys.executable, "-c", source, echo_dir, "payload.json", "result.json"]
-    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    finished = run_source(
+        inspect.getsource(replay) + "\nimport trainer\n",
+        tmp_path,
+        input=json.dumps({"export_dir": echo_dir, **PAYLOAD}),
+    )
     assert finished.returncode == 1
     assert "import of trainer halted" in finished.stderr.splitlines()[-1]
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["serving_default"]["n"] == [2, -1]
+
+
+def test_without_anything_to_replay_it_just_ends(tmp_path):
+    finished = run_source(inspect.getsource(replay), tmp_path, stdin=subprocess.DEVNULL)
+    assert finished.returncode == 0, finished.stderr
+    assert not (tmp_path / "result.json").exists()

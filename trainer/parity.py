@@ -26,43 +26,69 @@ REPLAY_TIMEOUT_SECONDS = 1800
 Answers = dict[str, dict[str, list[Any]]]
 
 
-def replay_rows(export_dir: str, rows: Sequence[Row], inputs: ServingInputs) -> Answers:
-    """The answers of a fresh process to the rows, in their order, by signature and output.
+class FreshProcess:
+    """A process with TensorFlow and without this package, for a `with`; it ends with it.
 
-    Raises:
-        TrainingFailed: the process fails or does not end; the message has its last line.
+    It imports TensorFlow, 2 s, while its model is still being written, and waits for `replay_rows`.
+    It is gone when the `with` is left, however that is, and after at most this import when this
+    process is killed.
     """
-    work_dir = os.path.dirname(export_dir)
-    payload_path = os.path.join(work_dir, "payload.json")
-    result_path = os.path.join(work_dir, "result.json")
-    payload = {"rows": rows, "missing": MISSING, **inputs._asdict()}
-    storage.write_text(payload_path, json.dumps(payload))
-    # The text and not the file: run as a file, its folder would come first on the module path, and
-    # our statistics.py would stand in for the standard library's.
-    command = [sys.executable, "-c", resources.files("trainer").joinpath("replay.py").read_text()]
-    try:
-        finished = subprocess.run(
-            [*command, export_dir, payload_path, result_path],
+
+    def __init__(self, work_dir: str) -> None:
+        """Start it in a folder of its own, which must stay until it has ended."""
+        self._result_path = os.path.join(work_dir, "result.json")
+        # The text and not the file: run as a file, its folder would come first on the module path,
+        # and our statistics.py would stand in for the standard library's.
+        text = resources.files("trainer").joinpath("replay.py").read_text()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", text, self._result_path],
             cwd=work_dir,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            timeout=REPLAY_TIMEOUT_SECONDS,
-            check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        raise TrainingFailed(
-            f"the exported model gave no answer in {error.timeout:g} s; nothing is exported"
-        ) from error
-    if finished.returncode != 0:
-        lines = finished.stderr.decode(errors="replace").split("\n")
-        reason = next((line for line in reversed(lines) if line.strip()), "no message")
-        raise TrainingFailed(
-            f"the exported model fails in a fresh process (exit code {finished.returncode}): "
-            f"{reason.strip()}; nothing is exported"
-        )
-    answers: Answers = json.loads(storage.read_text(result_path))
-    return answers
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    def __enter__(self) -> FreshProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def replay_rows(self, export_dir: str, rows: Sequence[Row], inputs: ServingInputs) -> Answers:
+        """Its answers to the rows, in their order, by signature and output. Only once.
+
+        Raises:
+            TrainingFailed: it fails or does not end; the message has its last line.
+        """
+        payload = {
+            "export_dir": export_dir,
+            "rows": rows,
+            "missing": MISSING,
+            **inputs._asdict(),
+        }
+        try:
+            _, messages = self._process.communicate(
+                json.dumps(payload).encode(), REPLAY_TIMEOUT_SECONDS
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TrainingFailed(
+                f"the exported model gave no answer in {error.timeout:g} s; nothing is exported"
+            ) from error
+        if self._process.returncode != 0:
+            lines = messages.decode(errors="replace").split("\n")
+            reason = next((line for line in reversed(lines) if line.strip()), "no message")
+            raise TrainingFailed(
+                f"the exported model fails in a fresh process (exit code "
+                f"{self._process.returncode}): {reason.strip()}; nothing is exported"
+            )
+        answers: Answers = json.loads(storage.read_text(self._result_path))
+        return answers
 
 
 def check_answers(

@@ -3,18 +3,20 @@
 `export.py` runs this file's text with `python -c`, so that the model is loaded as a server loads
 it: by TensorFlow alone, with nothing of this package to lean on. So it imports nothing of it.
 
-Usage: python -c SOURCE EXPORT_DIR PAYLOAD_JSON RESULT_JSON
+Usage: python -c SOURCE RESULT_JSON < PAYLOAD_JSON
 
-The payload has
-    rows      [{raw column: value}], null where missing
-    dtypes    {raw column: "float32", "int64" or "string"}
-    names     {raw column: input name in serving_default}
-    missing   {dtype: what stands for a missing value in serving_default}
+The payload, which may come later, when TensorFlow is imported, has
+    export_dir  the SavedModel
+    rows        [{raw column: value}], null where missing
+    dtypes      {raw column: "float32", "int64" or "string"}
+    names       {raw column: input name in serving_default}
+    missing     {dtype: what stands for a missing value in serving_default}
 The result is {signature: {output: [value of each row]}}.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -45,18 +47,24 @@ def replay(export_dir: str, payload: dict[str, Any]) -> dict[str, dict[str, list
 
 
 def main(arguments: list[str]) -> None:
-    """Read the payload, replay it, write the result."""
-    export_dir, payload_path, result_path = arguments
+    """Import TensorFlow, read the payload, replay it, write the result."""
+    (result_path,) = arguments
     # Training may hold the accelerator, and a server of such a model has none. CUDA reads the C
     # environment, when TensorFlow is imported; Python's copy of it is not needed.
     os.putenv("CUDA_VISIBLE_DEVICES", "-1")
-    # Any import of the training package from here on fails instead of making the test pass.
-    sys.modules["trainer"] = None  # type: ignore[assignment]
-    with open(payload_path, encoding="utf-8") as stream:
-        payload = json.load(stream)
-    result = replay(export_dir, payload)
-    with open(result_path, "w", encoding="utf-8") as stream:
-        json.dump(result, stream)
+    # Any import of the training package from here on fails instead of making the test pass. The
+    # others are options that TensorFlow finds and no server needs, see `quick_imports.py`.
+    for name in ("trainer", "pandas", "scipy", "sklearn"):
+        sys.modules[name] = None  # type: ignore[assignment]
+    gc.disable()  # for a process of seconds; half the time of the import
+    import tensorflow  # noqa: F401  # while the model is still being written
+
+    if text := sys.stdin.read():  # nothing: whoever started this process is gone
+        payload = json.loads(text)
+        result = replay(payload["export_dir"], payload)
+        with open(result_path, "w", encoding="utf-8") as stream:
+            json.dump(result, stream)
+    gc.freeze()  # the end goes through all objects otherwise
 
 
 def _example(tf: Any, row: dict[str, Any], dtypes: dict[str, str]) -> Any:
