@@ -12,6 +12,7 @@ from trainer.id_encoders import (
     CrossEncoder,
     IdentityEncoder,
     choose_vocabulary,
+    encode_crosses,
 )
 from trainer.schema import Cross
 from trainer.statistics import StatisticsBuilder
@@ -151,9 +152,9 @@ def _cross(bins):
 def test_a_cross_that_fits_is_exact_and_no_larger_than_needed():
     cross = _cross(bins=12)
 
-    ids = cross.encode({"a": tf.constant([0, 2, 1]), "b": tf.constant([0, 3, 2])})
+    ids = encode_crosses([cross], {"a": tf.constant([0, 2, 1]), "b": tf.constant([0, 3, 2])})
 
-    assert ids.numpy().tolist() == [0, 11, 6]
+    assert ids["a_x_b"].numpy().tolist() == [0, 11, 6]
     assert cross.feature == IdFeature("a_x_b", 12, wide=False, embedding_dim=6)
     assert _cross(bins=10_000).feature.size == 12
     assert cross.describe() == "a_x_b: 12 ids (exact, 12 combinations); embedding 6"
@@ -162,10 +163,32 @@ def test_a_cross_that_fits_is_exact_and_no_larger_than_needed():
 def test_a_cross_that_does_not_fit_is_hashed():
     cross = _cross(bins=5)
 
-    ids = cross.encode({"a": tf.constant([0, 2, 1]), "b": tf.constant([0, 3, 2])})
+    ids = encode_crosses([cross], {"a": tf.constant([0, 2, 1]), "b": tf.constant([0, 3, 2])})
 
-    assert ids.numpy().max() < 5
+    assert ids["a_x_b"].numpy().max() < 5
     assert cross.describe() == "a_x_b: 5 ids (hashed, 12 combinations); embedding 6"
+
+
+def test_crosses_together_have_the_ids_that_each_has_alone():
+    sizes = {"a": 3, "b": 4, "c": 50, "d": 7}
+    members = {name: IdFeature(name, size, True, 0) for name, size in sizes.items()}
+    options = [("ab", 5), ("cd", 1000), ("bd", 20), ("abd", 60), ("ba", 12), ("dc", 9)]
+    crosses = [
+        CrossEncoder(Cross(columns=list(columns), bins=bins), [members[n] for n in columns], 6)
+        for columns, bins in options
+    ]
+    rng = np.random.default_rng(0)
+    ids = {n: tf.constant(rng.integers(0, size, 99), tf.int32) for n, size in sizes.items()}
+
+    together = encode_crosses(crosses, ids)
+
+    assert list(together) == ["a_x_b", "b_x_d", "d_x_c", "c_x_d", "b_x_a", "a_x_b_x_d"]
+    for cross in crosses:
+        name = cross.feature.name
+        alone = encode_crosses([cross], ids)[name].numpy()
+        assert together[name].numpy().tolist() == alone.tolist()
+        assert alone.max() < cross.feature.size
+    assert together["c_x_d"].numpy().tolist() == (ids["c"] * 7 + ids["d"]).numpy().tolist()
 
 
 def test_descriptions_of_categories():

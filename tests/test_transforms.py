@@ -7,6 +7,7 @@ import tensorflow as tf
 from trainer.transforms import (
     MISSING_TIME,
     bearing_sin_cos,
+    combine_ids,
     cyclic,
     date_part,
     date_parts,
@@ -296,9 +297,7 @@ def test_hours_go_round_the_circle():
 def test_a_small_cross_has_an_id_for_each_combination():
     first, second = np.meshgrid(np.arange(4, dtype=np.int32), np.arange(5, dtype=np.int32))
 
-    ids = _eager_and_mapped(
-        lambda a, b: mix_ids([a, b], sizes=[4, 5], bins=20), first.ravel(), second.ravel()
-    )
+    ids = _eager_and_mapped(lambda a, b: combine_ids([a, b], [4, 5]), first.ravel(), second.ravel())
 
     assert ids.tolist() == (first.ravel() * 5 + second.ravel()).tolist()
 
@@ -320,7 +319,7 @@ def test_a_large_cross_is_mixed_as_whole_numbers_are():
     rng = np.random.default_rng(6)
     ids = rng.integers(0, 2**31 - 1, (3, 500)).astype(np.int32)
 
-    mixed = _eager_and_mapped(lambda *parts: mix_ids(parts, sizes=[2**31 - 1] * 3, bins=1000), *ids)
+    mixed = _eager_and_mapped(lambda *parts: mix_ids(parts, 1000), *ids)
 
     assert mixed.dtype == np.int32
     assert mixed.tolist() == [_mixed(row, 1000) for row in ids.T.tolist()]
@@ -329,8 +328,8 @@ def test_a_large_cross_is_mixed_as_whole_numbers_are():
 def test_a_hashed_cross_spreads_and_knows_the_order_of_its_columns():
     grid = np.stack(np.meshgrid(np.arange(100), np.arange(100))).reshape(2, -1).astype(np.int32)
 
-    ids = mix_ids(list(grid), sizes=[100, 100], bins=1000).numpy()
-    swapped = mix_ids(list(grid[::-1]), sizes=[100, 100], bins=1000).numpy()
+    ids = mix_ids(list(grid), 1000).numpy()
+    swapped = mix_ids(list(grid[::-1]), 1000).numpy()
 
     counts = np.bincount(ids, minlength=1000)
     # 10 rows a bin; chi-square of 999 degrees of freedom stays below 1143 in 999 of 1,000 cases.

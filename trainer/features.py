@@ -24,7 +24,7 @@ from trainer.config import Config
 from trainer.encoders import IdFeature, NumberFeature
 from trainer.errors import UserError
 from trainer.geo_encoders import geo_outputs
-from trainer.id_encoders import CrossEncoder
+from trainer.id_encoders import CrossEncoder, encode_crosses
 from trainer.number_bank import NumberBank
 from trainer.reader import ReadColumn
 from trainer.schema import Label, Schema
@@ -144,11 +144,23 @@ class FeatureEncoder(tf.Module):
 
     def encode(self, decoded: Mapping[str, tf.Tensor]) -> Encoded:
         """Encoded features of what `decode` gave."""
-        return self._encode(decoded, axis=1)
+        ids_FB, numbers_NB = self.encode_as_rows(decoded)
+        return Encoded(tf.transpose(ids_FB), tf.transpose(numbers_NB))
 
     def encode_as_rows(self, decoded: Mapping[str, tf.Tensor]) -> Encoded:
         """As `encode`, but (F, B) and (N, B)."""
-        return self._encode(decoded, axis=0)
+        values = [v for encoder in self.encoders for v in encoder.values(decoded)]
+        features = self._numbers.encode(values)
+        for encoder in self.encoders:
+            features.update(encoder.encode(decoded))
+        features.ids |= encode_crosses(self.crosses, features.ids)
+        ids = [features.ids[f.name] for f in self.layout.ids]
+        numbers = [features.numbers[f.name] for f in self.layout.numbers]
+        num_rows = tf.shape(next(iter(decoded.values())))[0]
+        return Encoded(
+            tf.stack(ids) if ids else tf.zeros((0, num_rows), tf.int32),
+            tf.stack(numbers) if numbers else tf.zeros((0, num_rows), tf.float32),
+        )
 
     def decode_block(self, columns: Mapping[str, pa.Array]) -> dict[str, Any]:
         """As `decode`, from Arrow columns: texts are decoded once for each distinct one."""
@@ -165,20 +177,6 @@ class FeatureEncoder(tf.Module):
         """One line per feature: ids, width, scale, bounds; for the start log."""
         lines = [line for encoder in self.encoders for line in encoder.describe()]
         return lines + [cross.describe() for cross in self.crosses]
-
-    def _encode(self, decoded: Mapping[str, tf.Tensor], axis: int) -> Encoded:
-        values = [v for encoder in self.encoders for v in encoder.values(decoded)]
-        features = self._numbers.encode(values)
-        for encoder in self.encoders:
-            features.update(encoder.encode(decoded))
-        for cross in self.crosses:
-            features.ids[cross.feature.name] = cross.encode(features.ids)
-        ids = [features.ids[f.name] for f in self.layout.ids]
-        numbers = [features.numbers[f.name] for f in self.layout.numbers]
-        num_rows = tf.shape(next(iter(decoded.values())))[0]
-        return Encoded(
-            _stack(ids, tf.int32, num_rows, axis), _stack(numbers, tf.float32, num_rows, axis)
-        )
 
 
 class _CompiledEncode:
@@ -281,13 +279,6 @@ def _label_column(label: Label) -> ReadColumn:
         return ReadColumn(label.column, "dictionary", required=True, role="label")
     allowed = ("0", "1") if label.task == "binary" else None
     return ReadColumn(label.column, "float", required=True, allowed=allowed, role="label")
-
-
-def _stack(rows: list[tf.Tensor], dtype: tf.DType, num_rows: tf.Tensor, axis: int) -> tf.Tensor:
-    """(B,) tensors as rows (axis 0) or columns (axis 1), also where there are none."""
-    if rows:
-        return tf.stack(rows, axis)
-    return tf.zeros((0, num_rows) if axis == 0 else (num_rows, 0), dtype)
 
 
 def _check_unique(names: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Encoders of ids: categorical, boolean and identity columns, and crosses.
 
-Axes: B batch, V vocabulary.
+Axes: B batch, V vocabulary, X crosses.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from trainer.encoders import (
 from trainer.errors import UserError
 from trainer.schema import Cross
 from trainer.statistics import TableStatistics
-from trainer.transforms import mix_ids
+from trainer.transforms import combine_ids, mix_ids
 
 logger = logging.getLogger(__name__)
 
@@ -204,32 +204,53 @@ class IdentityEncoder(Encoder):
 
 
 class CrossEncoder:
-    """The id of a combination of ids."""
+    """The id of a combination of ids; `encode_crosses` computes it."""
 
     def __init__(self, cross: Cross, members: Sequence[IdFeature], default_dim: int | str):
         """Take the features of `cross.columns`, in that order."""
-        self._cross = cross
-        self._sizes = [member.size for member in members]
+        self.columns, self.bins = cross.columns, cross.bins
+        self.sizes = [member.size for member in members]
+        self._combinations = np.prod(self.sizes, dtype=np.float64)
         # Where every combination has its own id, no more are needed.
-        size = int(min(np.prod(self._sizes, dtype=np.float64), cross.bins))
+        self.is_exact = bool(self._combinations <= cross.bins)
         self.feature = id_feature(
             cross.name,
-            size,
+            int(min(self._combinations, cross.bins)),
             towers=cross.towers,
             embedding_dim=cross.embedding_dim,
             default=default_dim,
         )
 
-    def encode(self, ids: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """(B,) int32 from the ids of all features by name."""
-        members = [ids[name] for name in self._cross.columns]
-        return mix_ids(members, sizes=self._sizes, bins=self._cross.bins)
-
     def describe(self) -> str:
         """Whether it is exact, and of how many combinations."""
-        combinations = np.prod(self._sizes, dtype=np.float64)
-        how = "exact" if combinations <= self._cross.bins else "hashed"
-        return describe_ids(self.feature, f"{how}, {combinations:.0f} combinations")
+        how = "exact" if self.is_exact else "hashed"
+        return describe_ids(self.feature, f"{how}, {self._combinations:.0f} combinations")
+
+
+def encode_crosses(
+    crosses: Sequence[CrossEncoder], ids: Mapping[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """(B,) int32 ids of crosses by feature name; those of equally many columns at once.
+
+    Args:
+        crosses: exact where the combinations fit into the bins, else hashed.
+        ids: (B,) int32 of all columns by feature name.
+    """
+    groups: dict[tuple[int, bool], list[CrossEncoder]] = {}
+    for cross in crosses:
+        groups.setdefault((len(cross.columns), cross.is_exact), []).append(cross)
+    encoded: dict[str, tf.Tensor] = {}
+    for (_, is_exact), group in groups.items():
+        columns = zip(*(cross.columns for cross in group), strict=True)
+        parts = [tf.stack([ids[name] for name in names]) for names in columns]
+        if is_exact:
+            sizes = np.array([cross.sizes for cross in group], np.int32).T[:, :, np.newaxis]
+            ids_XB = combine_ids(parts, list(sizes))
+        else:
+            ids_XB = mix_ids(parts, [[cross.bins] for cross in group])
+        names = [cross.feature.name for cross in group]
+        encoded |= dict(zip(names, tf.unstack(ids_XB, num=len(group)), strict=True))
+    return encoded
 
 
 def _string_table(keys: Sequence[str], ids: Sequence[int]) -> tf.lookup.StaticHashTable:

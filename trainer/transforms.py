@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +24,14 @@ EARTH_RADIUS_KM = 6371.0088
 # Stands for a missing time, and for any missing integer.
 MISSING_TIME = np.iinfo(np.int64).min
 SECONDS_PER_DAY = 86_400
-_DAYS_PER_ERA = 146_097  # 400 years
+# The calendar repeats after 400 years.
+_DAYS_PER_ERA, _MONTHS_PER_ERA = 146_097, 4800
+# Smallest and largest number of each part of a date, and the seconds of a unit.
+_BOUNDS = (
+    {"Y": 0, "m": 1, "d": 1, "H": 0, "M": 0, "S": 0},
+    {"Y": 9999, "m": 12, "d": 31, "H": 23, "M": 59, "S": 59},
+)
+_SECONDS = {"H": 3600, "M": 60, "S": 1}
 # Years that a fixed-width %Y can state; epoch columns outside become missing.
 _FIRST_SECOND, _END_SECOND = -62_167_219_200, 253_402_300_800
 # Widest SIMD register of a CPU, in float32.
@@ -140,15 +148,20 @@ def parse_datetime_bytes(bytes_BW: tf.Tensor, pattern: str) -> tf.Tensor:
     is_date = ~tf.reduce_any(digits_BW > largest_W, axis=1)
     # Sums of at most four digits are exact in float32.
     numbers_BP = tf.cast(tf.matmul(tf.cast(digits_BW, tf.float32), weights_WP), tf.int32)
+    first_P, last_P = (
+        np.array([bound[letter] for letter in letters], np.int32) for bound in _BOUNDS
+    )
+    is_date &= tf.reduce_all((numbers_BP >= first_P) & (numbers_BP <= last_P), axis=1)
     parts = dict(zip(letters, tf.unstack(numbers_BP, axis=1), strict=True))
-    first = tf.zeros_like(parts["Y"])
-    month, day = parts.get("m", first + 1), parts.get("d", first + 1)
-    hour, minute, second = (parts.get(letter, first) for letter in "HMS")
-    for value, low, high in ((month, 1, 12), (day, 1, 31), (hour, 0, 23), (minute, 0, 59)):
-        is_date &= (value >= low) & (value <= high)
-    is_date &= (second <= 59) & (day <= _days_in_month(parts["Y"], month))
-    days = tf.cast(_days_from_civil(parts["Y"], month, day), tf.int64)
-    seconds = days * SECONDS_PER_DAY + tf.cast(hour * 3600 + minute * 60 + second, tf.int64)
+    month = parts["Y"] * 12 + parts["m"] - 1 if "m" in parts else parts["Y"] * 12
+    days, num_days = _days_before_month(month)
+    if "d" in parts:
+        is_date &= parts["d"] <= num_days
+        days += parts["d"] - 1
+    seconds = tf.cast(days, tf.int64) * SECONDS_PER_DAY
+    if timed := set(letters) & _SECONDS.keys():
+        of_day = tf.add_n([parts[letter] * _SECONDS[letter] for letter in sorted(timed)])
+        seconds += tf.cast(of_day, tf.int64)
     return tf.where(is_date, seconds, MISSING_TIME)
 
 
@@ -200,30 +213,36 @@ def cyclic(ids_B: tf.Tensor, part: str) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.gather(sines, ids_B), tf.gather(cosines, ids_B)
 
 
-def mix_ids(ids: Sequence[tf.Tensor], *, sizes: Sequence[int], bins: int) -> tf.Tensor:
-    """Id of a combination of ids, (B,) int32 in [0, bins).
-
-    Exact, without collisions, where the product of the sizes is at most `bins`:
-    (id_0 * size_1 + id_1) * size_2 + id_2 ... Otherwise a hash in 32-bit arithmetic, the same on
-    CPU, GPU and TPU: h = mix(h + id_i + (i + 1) * 0x9e3779b9) over the ids, then h modulo `bins`.
+def combine_ids(ids: Sequence[tf.Tensor], sizes: Sequence[Any]) -> tf.Tensor:
+    """An own id for each combination, int32: (id_0 * size_1 + id_1) * size_2 + id_2 ...
 
     Args:
-        ids: two or more (B,) int32, ids[i] in [0, sizes[i]).
-        sizes: numbers of ids.
-        bins: size of the id space that is wanted.
+        ids: two or more (B,) or (X, B) int32, ids[i] in [0, sizes[i]).
+        sizes: numbers of ids, or (X, 1) int32 of them.
+    """
+    combined = ids[0]
+    for part, size in zip(ids[1:], sizes[1:], strict=True):
+        combined = combined * size + part
+    return combined
+
+
+def mix_ids(ids: Sequence[tf.Tensor], bins: Any) -> tf.Tensor:
+    """Id of a combination of ids by a hash, int32 in [0, bins).
+
+    In 32-bit arithmetic, the same on CPU, GPU and TPU: h = mix(h + id_i + (i + 1) * 0x9e3779b9)
+    over the ids, then h modulo `bins`.
+
+    Args:
+        ids: two or more (B,) or (X, B) int32.
+        bins: size of the id space, or (X, 1) int32 of them.
 
     Source: finaliser of MurmurHash3 (Appleby), golden-ratio increments as in SplitMix (Steele).
     """
-    if math.prod(sizes) <= bins:
-        exact = ids[0]
-        for part, size in zip(ids[1:], sizes[1:], strict=True):
-            exact = exact * size + part
-        return exact
-    mixed = tf.zeros_like(tf.cast(ids[0], tf.uint32))
+    mixed = tf.zeros_like(ids[0], tf.uint32)
     for position, part in enumerate(ids, start=1):
         increment = np.uint32(position * 0x9E3779B9 & 0xFFFFFFFF)
-        mixed = _finalise(mixed + tf.cast(part, tf.uint32) + increment)
-    return tf.cast(tf.math.floormod(mixed, tf.constant(bins, tf.uint32)), tf.int32)
+        mixed = _finalise(mixed + (tf.cast(part, tf.uint32) + increment))
+    return tf.cast(tf.math.floormod(mixed, np.array(bins, np.uint32)), tf.int32)
 
 
 def _finalise(h: tf.Tensor) -> tf.Tensor:
@@ -239,15 +258,16 @@ def _radians(degrees: tf.Tensor) -> tf.Tensor:
     return degrees * (math.pi / 180.0)
 
 
-def _days_from_civil(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tensor:
-    """Days since 1970-01-01, for years from 0 on. Source: Hinnant, "chrono date algorithms"."""
-    is_early = month <= 2
-    # The year begins in March here: the leap day is its last. 400 years keep it above 0.
-    year = year + 400 - tf.cast(is_early, tf.int32)
-    month = tf.where(is_early, month + 9, month - 3)
-    day_of_year = (153 * month + 2) // 5 + day - 1
-    leap_days = year // 4 - year // 100 + year // 400
-    return year * 365 + leap_days + day_of_year - (719_468 + 146_097)
+def _days_before_month(months: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Days from 1970-01-01 to the first of a month, and the month's days; counted from year 0."""
+    era = tf.math.floordiv(months, _MONTHS_PER_ERA)
+    months -= era * _MONTHS_PER_ERA
+    # One gather for both; months outside the year, which are no date, stay within the table.
+    starts = np.arange("0000-01", "0400-02", dtype="datetime64[M]").astype("datetime64[D]")
+    firsts = starts.astype(np.int32)
+    table = np.stack([firsts[:-1], np.diff(firsts)], axis=1)
+    days, num_days = tf.unstack(tf.gather_nd(table, months[:, tf.newaxis]), axis=1)
+    return days + era * _DAYS_PER_ERA, num_days
 
 
 def _year_and_month(days: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -266,12 +286,3 @@ def _months_of_era() -> np.ndarray:
     """
     days = np.arange(_DAYS_PER_ERA).astype("datetime64[D]")
     return days.astype("datetime64[M]").astype(np.uint16)
-
-
-def _days_in_month(year: tf.Tensor, month: tf.Tensor) -> tf.Tensor:
-    """28 to 31, for months 1..12."""
-    is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    # Odd months have 31 days until July, even ones from August on.
-    is_long = (month + tf.bitwise.right_shift(month, 3)) % 2
-    february = tf.cast(tf.equal(month, 2), tf.int32) * (2 - tf.cast(is_leap, tf.int32))
-    return 30 + is_long - february
