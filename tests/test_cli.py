@@ -346,7 +346,7 @@ def test_printed_config_omits_none_and_names_kinds(write):
         "null_values: ['', NA, N/A, NaN, nan, 'null', 'NULL', None]", ""
     )
     assert "\n    kind: numeric" in text
-    assert "hidden_units: [64, 32]" in text
+    assert "hidden_units: [128, 128]" in text
     assert "steps:" not in text.replace("_steps:", "")
 
 

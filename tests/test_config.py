@@ -24,6 +24,20 @@ def test_the_smallest_config_has_the_defaults():
     assert config.data.train == ("sample:train",)
 
 
+@pytest.mark.parametrize(
+    ("task", "given", "dropouts"),
+    [
+        ("binary", {}, (0.2, 0.1)),
+        ("regression", {}, (0.1, 0.0)),
+        ("regression", {"dropout": 0.4}, (0.4, 0.0)),
+        ("binary", {"input_dropout": 0}, (0.2, 0.0)),
+    ],
+)
+def test_dropout_that_is_auto_depends_on_the_task(task, given, dropouts):
+    model = parse_config(BASE | {"model": given}, "run.yaml").model.for_task(task)
+    assert (model.dropout, model.input_dropout) == dropouts
+
+
 def test_what_a_tuning_service_sends_is_taken():
     config = parse_config(
         BASE

@@ -68,11 +68,11 @@ def _describe(values):
         ),
         (
             {"optimizer": {"wide_learning_rate": "fast"}},
-            "optimizer.wide_learning_rate must be a number; received 'fast'",
+            "optimizer.wide_learning_rate must be a number or 'auto'; received 'fast'",
         ),
         (
             {"optimizer": {"wide_learning_rate": 0}},
-            "optimizer.wide_learning_rate must be greater than 0; received 0",
+            "optimizer.wide_learning_rate must be greater than 0 or 'auto'; received 0",
         ),
         (
             {"optimizer": {"decay_rate": 2}},
@@ -82,7 +82,10 @@ def _describe(values):
             {"optimizer": {"clip_norm": float("inf")}},
             "optimizer.clip_norm must be a finite number; received inf",
         ),
-        ({"model": {"dropout": "1.5"}}, "model.dropout must be less than 1; received '1.5'"),
+        (
+            {"model": {"dropout": "1.5"}},
+            "model.dropout must be less than 1 or 'auto'; received '1.5'",
+        ),
         (
             {"training": {"xla": "perhaps"}},
             "training.xla must be true or false or 'auto'; received 'perhaps'",

@@ -82,9 +82,9 @@ def test_help_lists_every_flag_once_with_its_default_under_its_section():
     shown = re.findall(r"^  --(\w+) ", text, re.MULTILINE)
     assert shown == ["config", "print_config", "version", "help", *FLAGS]
     flat = " ".join(text.split())
-    widths = "Widths of the deep layers, e.g. 128,64; up to 64 of up to 65,536. Default: 64,32."
+    widths = "Widths of the deep layers, e.g. 128,64; up to 64 of up to 65,536. Default: 128,128."
     assert widths in flat
-    assert "Compile the step with XLA; on one device only. One of true, false." in flat
+    assert "learn (label - mean) / standard deviation. One of true, false. Default: true." in flat
     assert "Budget in steps. Default: not given." in flat
     assert (
         "Optimizer of the wide part. One of ftrl, adam, adamw, adagrad, sgd. Default: ftrl." in flat

@@ -86,7 +86,9 @@ class Trained:
         part = open_parts(config, {"train": (str(path),)})["train"]
         statistics = part.statistics()
         self.encoder = FeatureEncoder(config, statistics)
-        self.network = WideAndDeep(self.encoder.layout, config.model, batch_size=32)
+        self.network = WideAndDeep(
+            self.encoder.layout, config.model.for_task("binary"), batch_size=32
+        )
         rng = np.random.default_rng(9)
         for weight in self.network.trainable_variables:
             # Small enough that the probability is not rounded to 0 or 1.

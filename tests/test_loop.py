@@ -172,7 +172,8 @@ def test_records_are_those_of_the_steps_since_the_last_one(program, shared, tmp_
     expected = [np.mean(losses[:5]), np.mean(losses[5:10]), np.mean(losses[10:])]
     assert [r["loss"] for r in state.history] == pytest.approx(expected, rel=1e-12)
     assert [r["val_rmse"] for r in state.history] == [3.0, 2.0, 1.0]
-    assert [r["wide_learning_rate"] for r in state.history] == pytest.approx([0.05] * 3)
+    # The curvature of mse is 2.
+    assert [r["wide_learning_rate"] for r in state.history] == pytest.approx([0.05 / 2] * 3)
     assert [r["deep_learning_rate"] for r in state.history] == pytest.approx([0.001] * 3)
     seconds = [r["seconds"] for r in state.history]
     assert seconds == sorted(seconds)

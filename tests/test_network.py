@@ -18,7 +18,7 @@ EMBEDDED = {2: [2], 3: [1, 3]}  # width: columns
 
 
 def build(layout=LAYOUT, *, num_outputs=1, offset=0.5, seed=3, precision="float32", **options):
-    config = ModelConfig(**{"hidden_units": (6, 4)} | options)
+    config = ModelConfig(**{"hidden_units": (6, 4), "dropout": 0, "input_dropout": 0} | options)
     return WideAndDeep(
         layout,
         config,

@@ -234,7 +234,7 @@ def build_program(
         with distribution.strategy.scope():
             network = WideAndDeep(
                 datasets.encoder.layout,
-                config.model,
+                config.model.for_task(config.label.task),
                 # TPUs have no updates by rows: as if all tables were small against the batch.
                 batch_size=sys.maxsize if distribution.kind == "tpu" else plan.batch_size,
                 num_outputs=objective.num_outputs,

@@ -58,7 +58,7 @@ class WideAndDeep(keras.Model):
 
         Args:
             layout: the features.
-            config: towers, widths, activation, dropout.
+            config: towers, widths, activation, dropout (`ModelConfig.for_task`).
             batch_size: rows of a training step over all replicas; decides with the table sizes
                 which tables take dense updates.
             num_outputs: O.
@@ -212,7 +212,7 @@ class DeepPart(keras.layers.Layer):
             members = [(i, f) for i, f in embedded if f.embedding_dim == width]
             self.lookups += make_lookups(members, width, batch_size, normal, f"embedding_{width}")
         self.tables = [lookup.table for lookup in self.lookups]
-        self.input_dropout, self.dropout = config.input_dropout, config.dropout
+        self.input_dropout, self.dropout = float(config.input_dropout), float(config.dropout)
         policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
         self.hidden = [
             keras.layers.Dense(
