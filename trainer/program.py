@@ -1,8 +1,8 @@
 """The compiled parts of a run: many training steps per call, prediction, and kept weights.
 
-Nothing here decides when; `loop.py` does. AutoGraph is off everywhere but in the loop over steps:
-converting Python that needs no conversion took 7 of the first 12 seconds of CPU time (2 cores,
-November 2026).
+Nothing here decides when; `loop.py` does. AutoGraph is off everywhere: converting Python that needs
+no conversion took 7 of the first 12 seconds of CPU time, the loop over steps alone a third of a
+second (2 cores, November 2026).
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ class Program:
                 tf.TensorSpec((), tf.int32),
             ],
             jit_compile=is_whole,
+            autograph=False,
         )
         # A fifth to a third faster compiled, for 0.3 s a shape (2 CPU cores, November 2026).
         self.predict = tf.function(self._predict, jit_compile=is_whole, autograph=False)
@@ -181,12 +182,15 @@ class Program:
 
         The losses of steps that are not run are 0.
         """
-        losses = tf.TensorArray(tf.float32, tf.shape(rows_SPW)[0])
-        for i in tf.range(num_steps):
+
+        def run_step(i: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             step = first_step + tf.cast(i, tf.int64)
             rows = self.distribution.per_replica(rows_SPW[i])
             loss = self.strategy.run(self._step, args=(rows, step))
-            losses = losses.write(i, tf.add_n(self.distribution.local_results(loss)))
+            return i + 1, losses.write(i, tf.add_n(self.distribution.local_results(loss)))
+
+        losses = tf.TensorArray(tf.float32, tf.shape(rows_SPW)[0])
+        _, losses = tf.while_loop(lambda i, _: i < num_steps, run_step, (tf.constant(0), losses))
         return losses.stack()
 
     def _replica_step(self, rows_BW: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
