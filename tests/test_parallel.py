@@ -50,12 +50,44 @@ def test_an_error_comes_after_the_results_before_it(function, items, message):
         next(results)
 
 
-def test_reads_ahead_by_two_items_more_than_there_are_threads(monkeypatch):
+def test_reads_ahead_by_one_item_more_than_there_are_threads(monkeypatch):
     monkeypatch.setattr(parallel.os, "cpu_count", lambda: 3)
     taken = []
     results = map_in_order(int, (taken.append(n) or n for n in range(100)))
     assert taken == []
     assert next(results) == 0
-    assert taken == [0, 1, 2, 3, 4]
+    assert taken == [0, 1, 2, 3]
     results.close()
-    assert len(taken) == 5
+    assert len(taken) == 4
+
+
+def test_stages_share_the_threads(monkeypatch):
+    monkeypatch.setattr(parallel.os, "cpu_count", lambda: 2)
+    threads = set()
+
+    def add_one(number):
+        threads.add(threading.current_thread().name)
+        return number + 1
+
+    numbers = range(200)
+    for _ in range(4):
+        numbers = map_in_order(add_one, numbers)
+    assert list(numbers) == list(range(4, 204))
+    assert len(threads) <= 2
+
+
+def test_nothing_runs_on_after_the_caller_stopped(monkeypatch):
+    monkeypatch.setattr(parallel.os, "cpu_count", lambda: 2)
+    may_end, begun, ended = threading.Event(), [], []
+
+    def work(number):
+        begun.append(number)
+        assert number == 0 or may_end.wait(60)
+        ended.append(number)
+
+    results = map_in_order(work, range(100))
+    next(results)
+    threading.Timer(0.1, may_end.set).start()
+    results.close()
+    assert sorted(ended) == sorted(begun)
+    assert len(begun) <= 3
