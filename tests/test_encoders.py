@@ -76,6 +76,14 @@ def test_texts_are_decoded_once_for_each_distinct_one(encode):
     assert sorted(seen) == [b"", b"aa", b"b", "\u00e9".encode()]
 
 
+def test_nulls_of_a_slice_are_found():
+    texts = [None, "a", None, "bb", "", None, "a", None, "bb", None, "a"] * 3
+    for start in range(10):
+        column = pa.array(texts)[start : start + 20]
+        decoded = take_decoded(column, remembered(tf.strings.length, np.int32), missing=-1)
+        assert decoded.tolist() == [-1 if t is None else len(t) for t in texts[start : start + 20]]
+
+
 def test_columns_of_no_rows_and_of_nulls_only_decode():
     for column in (pa.array([], pa.string()), pa.array([None], pa.string())):
         decoded = take_decoded(column, remembered(tf.strings.length, np.int32), missing=9)

@@ -25,7 +25,10 @@ def read(path, columns, limit=0):
     rows = []
     for block in read_blocks(Source(files=(path,), columns=columns), bad_rows):
         for column in columns:
-            assert block.columns[column.name].type == cells.ARROW_TYPES[column.dtype]
+            found = block.columns[column.name].type
+            if column.dtype == "dictionary" and pa.types.is_dictionary(found):
+                found = found.value_type
+            assert found == cells.ARROW_TYPES[column.dtype]
         lists = [block.columns[column.name].to_pylist() for column in columns]
         rows += list(zip(block.row_numbers.tolist(), *lists, strict=True))
     return rows, bad_rows

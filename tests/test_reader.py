@@ -47,7 +47,10 @@ def read(*paths, limit=0, first_file=0, columns=COLUMNS, **options):
     rows = []
     for block in read_blocks(source, bad_rows, first_file):
         for column in columns:
-            assert block.columns[column.name].type == cells.ARROW_TYPES[column.dtype]
+            found = block.columns[column.name].type
+            if column.dtype == "dictionary" and pa.types.is_dictionary(found):
+                found = found.value_type
+            assert found == cells.ARROW_TYPES[column.dtype]
         lists = [block.columns[column.name].to_pylist() for column in columns]
         for number, *values in zip(block.row_numbers.tolist(), *lists, strict=True):
             rows.append((block.file_index, number, *values))

@@ -108,4 +108,13 @@ def test_nothing_and_empty_texts(texts):
 def test_the_same_dictionary_again_gives_the_same():
     memory = TokenMemory(Numbering())
     for tokens in (["a", "b"], ["a", "b"], ["b", "a"], ["b", "a"], ["a"]):
-        assert memory(pa.array(tokens)).tolist() == ["ab".index(token) for token in tokens]
+        found = memory.of_dictionary(pa.array(tokens))
+        assert found.tolist() == ["ab".index(token) for token in tokens]
+
+
+def test_texts_that_come_many_times_are_asked_for_once():
+    compute = Numbering()
+    texts = ["b", "a", None, "b", "long " * 8, "a", "long " * 8]
+    found = TokenMemory(compute)(pa.array(texts)).tolist()
+    assert compute.asked == ["b", "a", "", "long " * 8]
+    assert [found[i] for i in (0, 1, 3, 4, 5, 6)] == [0, 1, 0, 3, 1, 3]

@@ -21,7 +21,7 @@ ARROW_TYPES: dict[str, Any] = {
     "float": pa.float32(),
     "int": pa.int64(),
     "string": pa.string(),
-    "dictionary": pa.dictionary(pa.int32(), pa.string()),
+    "dictionary": pa.string(),
 }
 # What Arrow's CSV reader takes for a number, once spaces and tabs around it are gone.
 _FLOAT = re.compile(
@@ -37,8 +37,8 @@ _SHOWN_CHARACTERS = 60
 class ReadColumn(NamedTuple):
     """A column to read and what its cells must satisfy; a row that does not is a bad row.
 
-    float gives float32, int int64, string string, dictionary dictionary<int32, string> arrays, each
-    with nulls where a value is missing.
+    float gives float32, int int64, string string arrays, dictionary either string arrays or, where
+    the file has such, dictionary<int32, string> ones, each with nulls where a value is missing.
     """
 
     name: str
@@ -71,10 +71,8 @@ def convert_text(
     """
     nulls = pa.array(null_values, pa.string())
     text = _nullify(text, pc.is_in(text, value_set=nulls))
-    if column.dtype == "string":
+    if column.dtype in ("string", "dictionary"):
         return text, []
-    if column.dtype == "dictionary":
-        return text.dictionary_encode().cast(ARROW_TYPES["dictionary"]), []
     trimmed = pc.utf8_trim(text, characters=" \t")
     trimmed = _nullify(trimmed, pc.is_in(trimmed, value_set=nulls))
     try:

@@ -187,13 +187,19 @@ def take_decoded(column: pa.Array, memory: TokenMemory, missing: int) -> np.ndar
         missing: what null becomes.
     """
     if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    decoded = memory(column.dictionary)
+        decoded = memory(column)
+        if column.null_count:
+            bits = np.frombuffer(column.buffers()[0], np.uint8)
+            end = column.offset + len(column)
+            is_valid = np.unpackbits(bits, count=end, bitorder="little")[column.offset :]
+            np.putmask(decoded, is_valid == 0, missing)
+        return decoded
+    decoded = memory.of_dictionary(column.dictionary)
     positions = column.indices
     if positions.null_count:
         decoded = np.append(decoded, np.array(missing, decoded.dtype))
         positions = positions.fill_null(len(decoded) - 1)
-    return decoded[positions.to_numpy()]
+    return decoded.take(positions.to_numpy())
 
 
 def fixed_width_bytes(column: pa.Array, width: int) -> np.ndarray:

@@ -26,10 +26,22 @@ MAX_TOKENS = 1 << 18
 # Texts of 32 bytes and more are computed each time as well.
 MAX_WORDS = 4
 _WORD_BYTES = 8
+_MAX_BYTES = MAX_WORDS * _WORD_BYTES
 # Odd numbers without a pattern, one for each word.
 _FACTORS = splitmix64(np.arange(MAX_WORDS, dtype=np.uint64)) | np.uint64(1)
-# _MASKS[n] keeps the first n bytes of a little-endian word.
-_MASKS = np.array([(1 << 8 * n) - 1 for n in range(_WORD_BYTES + 1)], np.uint64)
+# _MASKS[k, n] keeps of the k-th word what belongs to a text of n bytes, behind a first byte that is
+# left free.
+_MASKS = np.array(
+    [
+        [
+            (1 << 8 * min(max(n + 1 - _WORD_BYTES * k, 0), _WORD_BYTES)) - 1
+            for n in range(_MAX_BYTES)
+        ]
+        for k in range(MAX_WORDS)
+    ],
+    np.uint64,
+)
+_MASKS[0] &= ~np.uint64(0xFF)
 
 
 class TokenMemory:
@@ -56,34 +68,39 @@ class TokenMemory:
         # free from the one on that the high bits of its hash name.
         self._slots = np.full(512, -1, np.int32)
         self._hashes = np.empty(128, np.uint64)
-        self._words = np.empty((MAX_WORDS, 128), np.uint64)
+        self._words = np.zeros((MAX_WORDS, 128), np.uint64)
         self._values = np.empty(128, dtype)
         # The batches of a row group of Parquet have one dictionary.
         self._last: tuple[pa.Array, Ints] | None = None
 
-    def __call__(self, tokens: pa.Array) -> Ints:
-        """(V,) integers of (V,) Arrow strings without nulls; not to be written to."""
-        if (last := self._last) is not None and tokens.equals(last[0]):
-            return last[1]
-        words, is_short = _words_of(tokens)
+    def __call__(self, texts: pa.Array) -> Ints:
+        """(B,) integers of (B,) Arrow strings; null is what "" is, or anything."""
+        words, lengths = _words_of(texts)
         hashes = _hash(words)
         with self._lock:
-            numbers = self._find(hashes, words, is_short)
-            values = self._values[numbers]
+            numbers = self._find(hashes, words, lengths)
+            values = self._values.take(numbers)
             missing = np.flatnonzero(numbers < 0)
             if len(missing):
-                values[missing] = self._compute(tokens.take(pa.array(missing)))
-                self._remember(missing[is_short[missing]], hashes, words, values)
+                values[missing] = self._learn(texts.take(pa.array(missing)))
+        return values
+
+    def of_dictionary(self, tokens: pa.Array) -> Ints:
+        """The same of the tokens of a dictionary, which may come again; not to be written to."""
+        if (last := self._last) is not None and tokens.equals(last[0]):
+            return last[1]
+        values = self(tokens)
         self._last = tokens, values
         return values
 
-    def _find(self, hashes: UInt64s, words: UInt64s, is_short: Bools) -> Ints:
-        """(V,) numbers of the tokens, -1 where unknown."""
+    def _find(self, hashes: UInt64s, words: UInt64s, lengths: Ints) -> Ints:
+        """(B,) numbers of the texts, -1 where unknown."""
+        # `take` reads at half the cost of brackets.
         places = self._first_slots(hashes)
-        numbers = self._slots[places]
+        numbers = self._slots.take(places)
         is_other = np.zeros(len(hashes), bool)
         for mine, theirs in zip(words, self._words, strict=False):
-            is_other |= theirs[numbers] != mine
+            is_other |= theirs.take(numbers) != mine
         # The few whose first slot is another token's.
         rows = np.flatnonzero(is_other & (numbers >= 0))
         while len(rows):
@@ -94,20 +111,24 @@ class TokenMemory:
             for mine, theirs in zip(words, self._words, strict=False):
                 is_same &= theirs[found] == mine[rows]
             rows = rows[(found >= 0) & ~is_same]
-        return np.where(is_short, numbers, np.int32(-1))
+        numbers[lengths >= _MAX_BYTES] = -1
+        return numbers
 
-    def _remember(self, rows: Ints, hashes: UInt64s, words: UInt64s, values: Ints) -> None:
-        # One of those with equal hashes, which are most likely the same token.
-        rows = rows[np.unique(hashes[rows], return_index=True)[1]]
-        rows = rows[: self._max_tokens - self._num_tokens]
+    def _learn(self, texts: pa.Array) -> Ints:
+        """(B,) integers of texts that are not known, of which many may be the same."""
+        encoded = texts.fill_null("").dictionary_encode()
+        values = self._compute(encoded.dictionary)
+        words, lengths = _words_of(encoded.dictionary)
+        rows = np.flatnonzero(lengths < _MAX_BYTES)[: self._max_tokens - self._num_tokens]
         numbers = np.arange(self._num_tokens, self._num_tokens + len(rows), dtype=np.int32)
         self._num_tokens += len(rows)
         if self._num_tokens > len(self._hashes):
             self._grow(2 * self._num_tokens)
-        self._hashes[numbers] = hashes[rows]
+        self._hashes[numbers] = _hash(words)[rows]
         self._words[: len(words), numbers] = words[:, rows]
         self._values[numbers] = values[rows]
         self._place(numbers)
+        return values[encoded.indices.to_numpy()]
 
     def _grow(self, num_tokens: int) -> None:
         """Make room for so many tokens; three quarters of the slots stay free."""
@@ -133,31 +154,41 @@ class TokenMemory:
         return (hashes >> np.uint64(64 - num_bits)).view(np.int64)
 
 
-def _words_of(tokens: pa.Array) -> tuple[UInt64s, Bools]:
-    """Texts as words of 8 bytes, (W, V), and which are short enough for that, (V,).
+def _words_of(texts: pa.Array) -> tuple[UInt64s, Ints]:
+    """Texts as words of 8 bytes, (W, B), and how many bytes they have, (B,) int64.
 
     A text is its length in one byte, its bytes, and zeros, so that different texts have different
-    words, and a text has the same ones whatever W the longest needs.
+    words, and a text has the same ones whatever W the longest needs. Only texts of less than
+    MAX_WORDS words have all of theirs.
     """
-    offsets = np.frombuffer(tokens.buffers()[1], np.int32)[tokens.offset :][: len(tokens) + 1]
-    lengths = np.diff(offsets)
-    is_short = lengths < MAX_WORDS * _WORD_BYTES
-    num_words = min(MAX_WORDS, int(lengths.max(initial=0)) // _WORD_BYTES + 1)
-    data = np.frombuffer(tokens.buffers()[2] or b"", np.uint8)[: int(offsets[-1])]
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1]
+    # Of the width of an index, or each of the gathers below would widen it.
+    ends = offsets.astype(np.int64)
+    lengths = np.diff(ends)
+    longest = int(lengths.max(initial=0))
+    num_words = min(MAX_WORDS, longest // _WORD_BYTES + 1)
+    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
     # One word before the data, for the byte before a text, and enough behind it.
     aligned = np.zeros(len(data) // _WORD_BYTES + 3 + num_words, np.uint64)
     aligned.view(np.uint8)[_WORD_BYTES:][: len(data)] = data
-    starts = offsets[:-1] + (_WORD_BYTES - 1)
-    firsts, shifts = starts // _WORD_BYTES, (8 * (starts % _WORD_BYTES)).astype(np.uint64)
-    words = np.empty((num_words, len(tokens)), np.uint64)
-    for k in range(num_words):
-        # Shifted by 64 in two steps, for a shift by as many bits as there are is undefined.
-        high = (aligned[firsts + (k + 1)] << np.uint64(1)) << (np.uint64(63) - shifts)
-        num_bytes = np.minimum(np.maximum(lengths + (1 - k * _WORD_BYTES), 0), _WORD_BYTES)
-        words[k] = ((aligned[firsts + k] >> shifts) | high) & _MASKS[num_bytes]
-    words[0] &= ~np.uint64(0xFF)
-    words[0] |= lengths.astype(np.uint8)
-    return words, is_short
+    starts = ends[:-1] + (_WORD_BYTES - 1 - ends[0])
+    shifts = ((starts & 7) << 3).view(np.uint64)
+    # Shifted by 64 in two steps, for a shift by as many bits as there are is undefined.
+    rests = shifts ^ np.uint64(63)
+    starts >>= 3
+    sizes = np.minimum(lengths, _MAX_BYTES - 1) if longest >= _MAX_BYTES else lengths
+    words = np.empty((num_words, len(texts)), np.uint64)
+    low = aligned.take(starts)
+    for k, word in enumerate(words):
+        high = aligned[k + 1 :].take(starts)
+        np.left_shift(high, np.uint64(1), out=word)
+        word <<= rests
+        low >>= shifts
+        word |= low
+        word &= _MASKS[k].take(sizes)
+        low = high
+    words[0] |= sizes.view(np.uint64)
+    return words, lengths
 
 
 def _hash(words: UInt64s) -> UInt64s:
@@ -167,4 +198,5 @@ def _hash(words: UInt64s) -> UInt64s:
         mixed = word * factor
         mixed ^= mixed >> np.uint64(32)
         hashes += mixed
-    return hashes * _FACTORS[0]
+    hashes *= _FACTORS[0]
+    return hashes
