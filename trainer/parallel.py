@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 def map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`function` of each item, computed by as many threads as there are cores.
 
-    Items are taken by the calling thread, one more at a time than there are threads, so that
+    Items are taken by the calling thread, two more at a time than there are threads, so that
     memory stays bounded. All calls share the threads, so `function` itself must not call this.
     What an item or a function raises is raised in its place, after the results before it; items
     that are not begun then are dropped.
@@ -42,7 +42,7 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> I
             except Exception as raised:  # noqa: BLE001 - raised again below, in its place
                 error = raised
             # One more than there are threads, so that none waits for the caller.
-            if len(pending) > num_threads:
+            if len(pending) > num_threads + 1:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
