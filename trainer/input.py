@@ -115,10 +115,15 @@ class TrainingRows:
     ):
         """Take the chunks, (n, num_rows, W) int32 each."""
         self._error: Exception | None = None
-        self.dataset = tf.data.Dataset.from_generator(
+        options = tf.data.Options()
+        # There is nothing to tune; and the end of a run that stops early would wait for the tuner,
+        # up to 5 s from the start (TensorFlow 2.21).
+        options.autotune.enabled = False
+        chunks_ds = tf.data.Dataset.from_generator(
             lambda: self._guard(chunks()),
             output_signature=tf.TensorSpec((None, num_rows, layout.width), tf.int32),
-        ).prefetch(2)
+        )
+        self.dataset = chunks_ds.prefetch(2).with_options(options)
 
     def __iter__(self) -> Iterator[tf.Tensor]:
         """The chunks, as tensors."""
