@@ -414,6 +414,18 @@ def test_without_validation_the_last_weights_are_kept(files, no_export, caplog):
     assert "no validation rows" in caplog.text
 
 
+def test_wide_only_baseline_of_a_compiled_run_takes_longer_calls(files, no_export):
+    training = {"epochs": 3, "num_evals": 6, "keep_weights": "last", "patience": 0}
+    plain, compiled = (
+        train(files, evaluation={"baseline": "wide"}, training={**training, "xla": xla})
+        for xla in (False, True)
+    )
+    wide_only = compiled["baselines"]["wide_only"]["validation"]
+    assert wide_only["rmse"] == pytest.approx(
+        plain["baselines"]["wide_only"]["validation"]["rmse"], 1e-4
+    )
+
+
 def test_wide_only_baseline_is_a_wide_model_of_as_many_steps(files, no_export):
     training = {"epochs": 3, "keep_weights": "last", "patience": 0}
     report = train(files, evaluation={"baseline": "wide"}, training=training)

@@ -293,9 +293,10 @@ def evaluate_baselines(
     if config.evaluation.baseline == "wide" and config.model.towers == "both":
         network = config.model.model_copy(update={"towers": "wide"})
         wide_config = config.model_copy(update={"model": network})
-        num_steps = state.kept_step
+        # Without evaluations in between, calls may be longer than those of the model.
+        plan = dataclasses.replace(plan, num_evals=0)
         program = build_program(wide_config, datasets, objective, plan, distribution)
-        shorter = dataclasses.replace(plan, total_steps=num_steps, num_evals=0)
+        shorter = dataclasses.replace(plan, total_steps=state.kept_step)
         step = 0
         for rows in training_rows(config, datasets, shorter, distribution, first_step=0):
             program.train(rows, step)
