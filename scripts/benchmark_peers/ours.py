@@ -23,9 +23,13 @@ def main(argv: list[str]) -> int:
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-    import keras
+    from trainer import cli
+    from trainer.quick_imports import quick_imports
 
-    from trainer import cli, model
+    with quick_imports():  # as in trainer.task
+        import keras
+
+        from trainer import model
 
     config = cli.load_config([*flags, "--steps=1000000000", "--baseline=none"], {}).config
     batch_size = config.training.batch_size
