@@ -40,7 +40,7 @@ def tables(task):
 def test_trees_stop_where_validation_is_best(task):
     data = tables(task)
 
-    found = boosted_trees(data, task)
+    found = boosted_trees(data, task, num_threads=1)
 
     num_trees = int(found.note.split()[0])
     assert 1 < num_trees < 2000
@@ -50,6 +50,7 @@ def test_trees_stop_where_validation_is_best(task):
             "learning_rate": 0.05,
             "num_leaves": 31,
             "seed": 1,
+            "num_threads": 1,
             "deterministic": True,
             "verbosity": -1,
         },
@@ -94,10 +95,10 @@ def test_the_linear_model_is_that_of_one_hot_categories_and_scaled_numbers(task)
 def test_without_validation_rows_the_number_of_trees_is_fixed():
     data = tables("regression")
     del data["validation"]
-    assert boosted_trees(data, "regression").note == "300 trees"
+    assert boosted_trees(data, "regression", num_threads=1).note == "300 trees"
 
 
 def test_a_missing_library_is_named_with_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    with pytest.raises(UserError, match=r"^the comparison needs lightgbm .*pip install -e '\.\[co"):
+    with pytest.raises(UserError, match=r"^a comparison needs LightGBM .*pip install -e '\.\[co"):
         boosted_trees(tables("binary"), "binary")

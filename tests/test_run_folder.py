@@ -115,7 +115,7 @@ def test_settings_that_do_not_change_what_is_learned_may_differ(job_dir, section
     [
         ({"training": {"seed": 2}}, r"another setting: training.seed was 1, now 2; use another"),
         ({"training": {"steps": 9}}, "training.steps was None, now 9"),
-        ({"model": {"hidden_units": [8]}}, r"model.hidden_units was \[64, 32\], now \[8\]"),
+        ({"model": {"hidden_units": [8]}}, r"model.hidden_units was \[128, 128\], now \[8\]"),
         ({"columns": {"x": "boolean"}}, "another setting: columns.ride."),
         ({"crosses": []}, None),
     ],

@@ -8,8 +8,9 @@ Axes: R rows, C columns.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +42,8 @@ def boosted_trees(tables: Tables, task: Task, num_threads: int = 0) -> Reference
     Raises:
         UserError: LightGBM is not installed.
     """
-    lightgbm = _import("lightgbm")
+    with _needed():
+        import lightgbm
     train, validation = tables["train"], tables.get("validation")
     categories = [i for i, is_category in enumerate(train.is_category) if is_category]
     parameters: dict[str, Any] = {
@@ -77,7 +79,9 @@ def boosted_trees(tables: Tables, task: Task, num_threads: int = 0) -> Reference
             callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
         )
     seconds = time.monotonic() - began
-    scores = {part: trees.predict(t.values, raw_score=True) for part, t in tables.items()}
+    scores = {
+        part: np.asarray(trees.predict(t.values, raw_score=True)) for part, t in tables.items()
+    }
     return Reference(scores, seconds, f"{trees.best_iteration or DEFAULT_TREES} trees")
 
 
@@ -87,12 +91,12 @@ def linear_model(tables: Tables, task: Task) -> Reference:
     Raises:
         UserError: scikit-learn is not installed.
     """
-    _import("sklearn")
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+    with _needed():
+        from sklearn.compose import ColumnTransformer
+        from sklearn.impute import SimpleImputer
+        from sklearn.linear_model import LogisticRegression, Ridge
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     train = tables["train"]
     is_category = np.array(train.is_category)
@@ -120,12 +124,13 @@ def linear_model(tables: Tables, task: Task) -> Reference:
     return Reference(scores, seconds, f"{line.coef_.size} weights")
 
 
-def _import(name: str) -> Any:
-    import importlib
-
+@contextlib.contextmanager
+def _needed() -> Iterator[None]:
+    """A block of imports; what is not installed is the user's to install."""
     try:
-        return importlib.import_module(name)
+        yield
     except ImportError as error:
         raise UserError(
-            f"the comparison needs {name} ({error}); do: pip install -e '.[compare]'"
+            f"a comparison needs LightGBM and scikit-learn ({error}); do: pip install -e "
+            "'.[compare]'"
         ) from error
