@@ -31,6 +31,7 @@ columns:
   shop: categorical
   day: numeric
 model: {hidden_units: [8]}
+optimizer: {wide_learning_rate: 0.2}
 training: {epochs: 4, batch_size: 32, eval_steps: 20}
 evaluation: {baseline: constant}
 """

@@ -128,7 +128,9 @@ def test_budgets_become_steps(budget, total_steps):
 
 
 @pytest.mark.parametrize(
-    ("num_rows", "batch_size"), [(1, 1), (255, 255), (256, 256), (19_999, 256), (20_000, 1024)]
+    ("num_rows", "batch_size"),
+    # 28 * 256 = 7,168 and 28 * 1024 = 28,672
+    [(1, 1), (31, 31), (1_791, 32), (1_792, 64), (7_168, 256), (28_671, 512), (28_672, 1024)],
 )
 def test_auto_batch_size_follows_the_number_of_rows(num_rows, batch_size):
     plan = plan_of(num_rows=num_rows)
@@ -139,18 +141,18 @@ def test_auto_batch_size_follows_the_number_of_rows(num_rows, batch_size):
 @pytest.mark.parametrize(
     ("num_rows", "num_validation_rows", "options", "eval_steps"),
     [
-        # An epoch of 1000 rows in batches of 256 is 3.9 steps.
-        (1000, 10, {"steps": 100}, 4),
+        # An epoch of 1000 rows in batches of 32 is 31.25 steps.
+        (1000, 10, {"steps": 100}, 32),
         # 102,400 rows are 100 steps of 1024: 64 steps come first.
         (102_400, 1024, {"steps": 100}, 64),
         # 200 validation batches are evaluated after 200 training batches, at the least.
         (1_024_000, 200 * 1024, {"steps": 1000}, 200),
         # but an epoch is never waited past
-        (20_480, 200 * 1024, {"steps": 1000}, 20),
+        (20_480, 200 * 1024, {"steps": 1000}, 40),
         # At most 1,000 evaluations, but one an epoch.
         (102_400, 1024, {"steps": 90_000}, 90),
-        (1000, 10, {"steps": 500_000}, 4),
-        (1000, 10, {"seconds": 5}, 4),
+        (1000, 10, {"steps": 500_000}, 32),
+        (1000, 10, {"seconds": 5}, 32),
     ],
 )
 def test_auto_evaluation_rhythm(num_rows, num_validation_rows, options, eval_steps):

@@ -223,7 +223,8 @@ class TrainingConfig(_Section):
 
     batch_size: Auto | Positive = Field(
         "auto",
-        description="Rows per step over all devices; auto: 256 below 20,000 rows, else 1024.",
+        description="Rows per step over all devices; auto: 2^floor(log2(rows / 28)) within "
+        "32..1024.",
     )
     epochs: Annotated[Float, Field(gt=0, le=1e9)] | None = Field(
         None, description="Budget in passes over the training rows. 40 if no budget is given."

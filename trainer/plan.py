@@ -18,6 +18,7 @@ MOST_ROWS_PER_CALL = 262_144
 # A TPU waits for its host between calls, and the host has the memory for long ones.
 TPU_STEPS_PER_CALL = 128
 MOST_EVALUATIONS = 1000
+ROWS_PER_BATCH_ROW, LEAST_BATCH_ROWS, MOST_BATCH_ROWS = 28, 32, 1024
 # From here on one epoch is too coarse to choose the weights from (quality.md: flights was best
 # within the first epoch).
 LARGE_TABLE_ROWS = 20_000
@@ -108,7 +109,7 @@ def make_plan(
             the replicas.
     """
     if config.batch_size == "auto":
-        batch_size = min(256 if num_rows < LARGE_TABLE_ROWS else 1024, num_rows)
+        batch_size = min(_auto_batch_size(num_rows), num_rows)
         batch_size = max(batch_size // num_replicas, 1) * num_replicas
     else:
         batch_size = config.batch_size
@@ -150,6 +151,19 @@ def make_plan(
         steps_per_call=per_call,
         steps_per_epoch=steps_per_epoch,
     )
+
+
+def _auto_batch_size(num_rows: int) -> int:
+    """2^floor(log2(rows / 28)) within 32..1024: an epoch has 28 to 56 steps, or more.
+
+    Below some 7,000 rows batches of 256 leave too few steps: planted tables of 1,280 rows ended at
+    an RMSE of 0.757, with 32 at 0.674 (three seeds, November 2026).
+
+    >>> [_auto_batch_size(n) for n in (100, 1_280, 7_333, 25_000, 243_227)]
+    [32, 32, 256, 512, 1024]
+    """
+    exponent = math.floor(math.log2(max(num_rows / ROWS_PER_BATCH_ROW, 1.0)))
+    return min(MOST_BATCH_ROWS, max(LEAST_BATCH_ROWS, 2**exponent))
 
 
 def _total_steps(config: TrainingConfig, num_rows: int, batch_size: int) -> int | None:
