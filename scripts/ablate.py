@@ -1,6 +1,6 @@
 """Take the pieces of the recipe out one by one and say what each brings on your rows.
 
-    python scripts/ablate.py --config=configs/flights.yaml --group=date --seeds=1,2,3
+    python scripts/ablate.py --config=configs/flights.yaml --group=day_of_year --seeds=1,2,3
     python scripts/ablate.py --config=my.yaml --pieces=no_average,no_piecewise
 
 Each line is the recipe with one change, with the 95% interval of the difference (paired bootstrap).

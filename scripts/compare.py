@@ -1,7 +1,7 @@
 """Train the model, LightGBM and a linear model on the same rows, and print one table.
 
     python scripts/compare.py --config=my.yaml
-    python scripts/compare.py --config=configs/flights.yaml --group=date --seeds=1,2,3
+    python scripts/compare.py --config=configs/flights.yaml --group=day_of_year --seeds=1,2,3
 
 The answer to "should I use this?": metrics on the test rows, the wall time of each, and the 95%
 interval of each difference by a paired bootstrap. All other flags are the trainer's; the runs go to
