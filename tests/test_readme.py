@@ -1,11 +1,15 @@
 """What the README shows works as it stands there."""
 
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import ROOT, read_report, run_task
+from runs import ROOT, environment, read_report, run_task
 
 from trainer.columns import COLUMN_KINDS
 from trainer.config import SECTIONS
@@ -45,6 +49,29 @@ def test_own_table_learns_what_was_planted(trained):
     report = read_report(trained / "runs" / "people")
     assert report["metrics"]["test"]["auc"] > 0.75
     assert report["rows"]["test"] == pytest.approx(160, rel=0.3)
+
+
+def test_the_config_that_init_writes_for_it_trains_as_it_stands(trained, tmp_path):
+    for path in trained.glob("people-*.csv"):
+        shutil.copy(path, tmp_path)
+    command = next(line for line in README.splitlines() if "-m trainer.init" in line)
+    arguments = shlex.split(command)[3:]
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer.init", *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "people.tuning.yaml").exists()
+
+    done = run_task("--config=people.yaml", "--baseline=none", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    report = read_report(tmp_path / "runs" / "people")
+    assert report["metrics"]["test"]["auc"] > 0.75
 
 
 def test_the_model_is_served_by_the_lines_shown(trained, capsys):
