@@ -1,5 +1,6 @@
 """What the README shows works as it stands there."""
 
+import itertools
 import re
 import shlex
 import shutil
@@ -96,6 +97,8 @@ def test_every_kind_of_column_is_in_the_table():
 def test_every_flag_that_is_named_exists():
     known = {name for section in SECTIONS.values() for name in section.model_fields}
     known |= {"config", "help", "print_config", "version"}
-    for command in [*(ROOT / "trainer" / "jobs").glob("*.py"), *(ROOT / "scripts").glob("*.sh")]:
+    packages = ((ROOT / "trainer" / name).glob("*.py") for name in ("jobs", "init", "compare"))
+    scripts = (ROOT / "scripts").glob("*.[ps][yh]")
+    for command in itertools.chain(*packages, scripts):
         known |= set(re.findall(r"--(\w+)", command.read_text()))
     assert set(re.findall(r"--(\w+)", README)) - known == set()
