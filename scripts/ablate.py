@@ -14,11 +14,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trainer.outcome import exit_code_of
+from trainer.quick_imports import quick_imports
 
 
 def run() -> None:
-    """Import what needs TensorFlow only for a real run."""
-    from trainer.compare import ablation
+    """Import TensorFlow as the trainer does, and run."""
+    with quick_imports():
+        from trainer.compare import ablation
 
     ablation.main(sys.argv[1:], os.environ)
 

@@ -3,8 +3,16 @@
 import numpy as np
 import pyarrow as pa
 
+from trainer.init.column_kinds import choose_kind
+from trainer.init.column_profile import profile_column
 from trainer.init.csv_dialect import CsvDialect
+from trainer.init.table_facts import TableFacts
 from trainer.init.table_sample import TableSample
+from trainer.init.table_study import Wishes, study_table
+
+NUM_VALUES = 2000
+# A target that no column knows of.
+NOISE = np.random.default_rng(7).normal(0, 1, NUM_VALUES)
 
 
 def write_csv(path, columns, header=True, delimiter=","):
@@ -31,6 +39,22 @@ def sample_of(columns, total_rows=None):
         dialect=CsvDialect(",", True, tuple(texts)),
         unreadable={},
     )
+
+
+def study(columns, target="spent", total_rows=None, **wishes):
+    """The decisions for such a table."""
+    return study_table(sample_of(columns, total_rows), Wishes(target, ("t.csv",), **wishes))
+
+
+def facts(target=NOISE, total_rows=NUM_VALUES):
+    """Of a table with this target."""
+    return TableFacts(np.asarray(target, float), "regression", total_rows)
+
+
+def choice(values, name="c", known=None):
+    """The kind of a column of these values."""
+    profile = profile_column(name, pa.array([str(v) for v in values]))
+    return choose_kind(profile, known or facts())
 
 
 def shop(num_rows=2000, seed=5):

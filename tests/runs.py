@@ -34,8 +34,13 @@ def run_task(*flags, cwd, **variables):
 
 def run_script(name, *arguments, cwd):
     """Run a Python script of the project to its end, as `run_task`."""
+    return run_python(ROOT / "scripts" / name, *arguments, cwd=cwd)
+
+
+def run_python(*arguments, cwd):
+    """Run Python to its end, as `run_task`."""
     return subprocess.run(
-        [sys.executable, ROOT / "scripts" / name, *arguments],
+        [sys.executable, *map(str, arguments)],
         cwd=cwd,
         env=environment(),
         capture_output=True,

@@ -1,24 +1,10 @@
 """`python -m trainer.init` in a process of its own, and what its files are good for."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 from planted_tables import shop, write_csv
-from runs import ROOT, environment, read_report, run_task
-
-
-def run_python(*argv, cwd):
-    return subprocess.run(
-        [sys.executable, *map(str, argv)],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+from runs import ROOT, read_report, run_python, run_task
 
 
 def run_init(*argv, cwd):

@@ -1,24 +1,12 @@
 """trainer.init.code_columns: identifiers and codes among numbers."""
 
 import numpy as np
-import pyarrow as pa
+from planted_tables import NUM_VALUES as N
+from planted_tables import choice, facts
 
-from trainer.init.column_kinds import choose_kind
-from trainer.init.column_profile import profile_column
 from trainer.init.table_facts import TableFacts
 
-N = 2000
-RNG = np.random.default_rng(7)
-NOISE = RNG.normal(0, 1, N)
-
-
-def facts(target=NOISE, total_rows=N):
-    return TableFacts(np.asarray(target, float), "regression", total_rows)
-
-
-def choice(values, name="c", known=None):
-    profile = profile_column(name, pa.array([str(v) for v in values]))
-    return choose_kind(profile, known or facts())
+RNG = np.random.default_rng(8)
 
 
 def test_codes_are_known_by_what_their_values_tell():

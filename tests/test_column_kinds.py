@@ -3,25 +3,15 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from planted_tables import NUM_VALUES as N
+from planted_tables import choice, facts
 
 from trainer.id_encoders import FALSE_TEXTS, TRUE_TEXTS
 from trainer.init import column_kinds
 from trainer.init.column_kinds import choose_kind, find_sentinel
 from trainer.init.column_profile import profile_column
-from trainer.init.table_facts import TableFacts
 
-N = 2000
-RNG = np.random.default_rng(7)
-NOISE = RNG.normal(0, 1, N)
-
-
-def facts(target=NOISE, total_rows=N):
-    return TableFacts(np.asarray(target, float), "regression", total_rows)
-
-
-def choice(values, name="c", known=None):
-    profile = profile_column(name, pa.array([str(v) for v in values]))
-    return choose_kind(profile, known or facts())
+RNG = np.random.default_rng(8)
 
 
 def test_numbers_stay_numbers():

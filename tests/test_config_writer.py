@@ -4,16 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from planted_tables import sample_of, shop
+from planted_tables import shop, study
 
 from trainer.config import parse_config
 from trainer.init.config_writer import config_text, constant_score, flow, looked_at
-from trainer.init.table_study import Wishes, study_table
 from trainer.yaml_text import load_yaml
-
-
-def study(columns, target, total_rows=None, **wishes):
-    return study_table(sample_of(columns, total_rows), Wishes(target, ("t.csv",), **wishes))
 
 
 def test_the_text_reads_back_as_what_was_decided():

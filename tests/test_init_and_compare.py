@@ -1,11 +1,9 @@
 """From a table to a verdict, on the embedded sample and on real flights: init, then compare."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from runs import environment, run_script
+from runs import run_python, run_script
 
 TAXI_NAMES = (
     "fare_amount,pickup_datetime,pickup_longitude,pickup_latitude,dropoff_longitude,"
@@ -16,14 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def run_module(module, *arguments, cwd):
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python("-m", module, *arguments, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

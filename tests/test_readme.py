@@ -4,13 +4,11 @@ import itertools
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import ROOT, environment, read_report, run_task
+from runs import ROOT, read_report, run_python, run_task
 
 from trainer.columns import COLUMN_KINDS
 from trainer.config import SECTIONS
@@ -57,14 +55,7 @@ def test_the_config_that_init_writes_for_it_trains_as_it_stands(trained, tmp_pat
         shutil.copy(path, tmp_path)
     command = next(line for line in README.splitlines() if "-m trainer.init" in line)
     arguments = shlex.split(command)[3:]
-    done = subprocess.run(
-        [sys.executable, "-m", "trainer.init", *arguments],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python("-m", "trainer.init", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "people.tuning.yaml").exists()
 

@@ -2,14 +2,10 @@
 
 import numpy as np
 import pytest
-from planted_tables import sample_of, shop
+from planted_tables import sample_of, shop, study
 
 from trainer.errors import UserError
 from trainer.init.table_study import Wishes, data_values, study_table
-
-
-def study(columns, target="spent", total_rows=None, **wishes):
-    return study_table(sample_of(columns, total_rows), Wishes(target, ("t.csv",), **wishes))
 
 
 def test_every_column_of_the_shop_gets_what_was_planted():

@@ -66,6 +66,11 @@ def select_rows(values_KB: tf.Tensor, rows: Sequence[int]) -> tf.Tensor:
     return tf.gather(values_KB, rows)
 
 
+def as_column(values: Sequence[float | np.floating], dtype: type = np.float32) -> np.ndarray:
+    """(K, 1) constants, one for each number."""
+    return np.array(values, dtype)[:, np.newaxis]
+
+
 class _EvenGrid(NamedTuple):
     """Cells of equal width, and one below the first edge."""
 
@@ -101,7 +106,7 @@ class _Cells:
         ]
         self._cells = np.concatenate(filled)
         ends = np.cumsum([len(grid) for grid in cells])
-        self._starts_K1 = _column([0, *ends[:-1].tolist()], np.int32)
+        self._starts_K1 = as_column([0, *ends[:-1].tolist()], np.int32)
 
     def count_reached(self, places_KB: tf.Tensor, numbers_KB: tf.Tensor) -> tf.Tensor:
         """(K, B) int32: edges in the cells below, and those of its own cell that it reached."""
@@ -117,9 +122,9 @@ class _EvenGrids:
     """Numbers whose edges are in an `_EvenGrid`."""
 
     def __init__(self, grids: Sequence[_EvenGrid]):
-        self._starts_K1 = _column([grid.start for grid in grids])
-        self._cells_per_unit_K1 = _column([grid.cells_per_unit for grid in grids])
-        self._last_K1 = _column([len(grid.cells) - 2 for grid in grids])
+        self._starts_K1 = as_column([grid.start for grid in grids])
+        self._cells_per_unit_K1 = as_column([grid.cells_per_unit for grid in grids])
+        self._last_K1 = as_column([len(grid.cells) - 2 for grid in grids])
         self._cells = _Cells([grid.cells for grid in grids])
 
     def count_reached(self, numbers_KB: tf.Tensor) -> tf.Tensor:
@@ -133,9 +138,9 @@ class _BitGrids:
     """Numbers whose edges are in a `_BitGrid`."""
 
     def __init__(self, grids: Sequence[_BitGrid]):
-        self._first_K1 = _column([grid.first for grid in grids], np.int32)
-        self._last_K1 = _column([grid.last for grid in grids], np.int32)
-        self._shift_K1 = _column([grid.shift for grid in grids], np.int32)
+        self._first_K1 = as_column([grid.first for grid in grids], np.int32)
+        self._last_K1 = as_column([grid.last for grid in grids], np.int32)
+        self._shift_K1 = as_column([grid.shift for grid in grids], np.int32)
         self._cells = _Cells([grid.cells for grid in grids])
 
     def count_reached(self, numbers_KB: tf.Tensor) -> tf.Tensor:
@@ -208,8 +213,3 @@ def _sort_into_cells(values: np.ndarray, places: np.ndarray, num_cells: int) -> 
     cells[:, 0] = num_below
     cells[places, 1 + np.arange(len(values)) - num_below[places]] = values
     return cells
-
-
-def _column(values: Sequence[float | np.floating], dtype: type = np.float32) -> np.ndarray:
-    """(K, 1)."""
-    return np.array(values, dtype)[:, np.newaxis]

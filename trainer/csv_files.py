@@ -277,7 +277,7 @@ def _check_encoding(path: str, head: bytes) -> None:
 
 def _check_header(path: str, names: tuple[str, ...], columns: tuple[ReadColumn, ...]) -> None:
     missing = [column.name for column in columns if column.name not in names]
-    if missing and any(_is_number(name) for name in names):
+    if missing and any(is_number(name) for name in names):
         raise UserError(
             f"{path}: line 1 should name the columns, but looks like data: "
             f"{listed(names[:5])}; if the file has no header, list them in data.column_names"
@@ -298,7 +298,8 @@ def _check_head(
         raise UserError(f"{path}: {declared} has {len(names)} names, the file has {count} fields")
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether Python takes a text for a number."""
     try:
         float(text)
     except ValueError:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from trainer.lookups import Lookup
+from trainer.lookups import Lookup, read_rows, write_rows
 from trainer.optimizers import Parameter, Untracked
 
 # Copying a row by its number takes as long as copying so many in a row.
@@ -65,7 +65,7 @@ class KeptWeights(tf.Module):
         for i, _, moved in self._moved.items:
             if np.count_nonzero(moved) * _ROWS_PER_NUMBER < len(moved):
                 ids = tf.constant(np.flatnonzero(moved), tf.int32)
-                _copy_rows(self.copies[i], self._weights.items[i], ids)
+                write_rows(ids, read_rows(ids, [self._weights.items[i]]), [self.copies[i]])
                 whole.remove(i)
             moved[:] = False
         self._capture_whole(tuple(whole))
@@ -80,9 +80,3 @@ class KeptWeights(tf.Module):
         """Give the model the copied weights."""
         for weight, copy in zip(self._weights.items, self.copies, strict=True):
             weight.assign(copy)
-
-
-def _copy_rows(target: tf.Variable, source: tf.Variable, ids: tf.Tensor) -> None:
-    # The raw ops work in place; reading a variable as a whole would make its next update copy it.
-    rows = tf.raw_ops.ResourceGather(resource=source.handle, indices=ids, dtype=source.dtype)
-    tf.raw_ops.ResourceScatterUpdate(resource=target.handle, indices=ids, updates=rows)

@@ -116,11 +116,10 @@ def read_rows(rows: tf.Tensor, variables: Sequence[tf.Variable]) -> list[tf.Tens
 def write_rows(
     ids: tf.Tensor, values: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
 ) -> None:
-    """Write new values of held rows, (N, W) each, to a table's weights and slots, in place."""
-    for variable, rows in zip(variables, values, strict=True):
-        tf.raw_ops.ResourceScatterUpdate(
-            resource=variable.handle, indices=ids, updates=rows[: tf.size(ids)]
-        )
+    """Write new values of the (U,) rows, the first of (N, W), to weights and slots, in place."""
+    for v, rows in zip(variables, values, strict=True):
+        used = rows[: tf.size(ids)]
+        tf.raw_ops.ResourceScatterUpdate(resource=v.handle, indices=ids, updates=used)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from trainer.buckets import Buckets, select_rows
+from trainer.buckets import Buckets, as_column, select_rows
 from trainer.encoders import Features, Number
 from trainer.transforms import in_whole_packets
 
@@ -28,16 +28,16 @@ class NumberBank:
     def __init__(self, numbers: Sequence[Number]):
         """Collect the constants, a row for each number, in the order of `encode`."""
         self._names = [number.name for number in numbers]
-        self._fill_N1 = _column([number.fill for number in numbers])
+        self._fill_N1 = as_column([number.fill for number in numbers])
         bounds = [number.clip or (-np.inf, np.inf) for number in numbers]
-        self._low_N1 = _column([low for low, _ in bounds])
-        self._high_N1 = _column([high for _, high in bounds])
+        self._low_N1 = as_column([low for low, _ in bounds])
+        self._high_N1 = as_column([high for _, high in bounds])
         self._has_clip = any(number.clip for number in numbers)
         scalings = [number.scaling for number in numbers]
         self._curves = [scaling.curve for scaling in scalings]
-        self._floor_N1 = _column([scaling.floor for scaling in scalings])
-        self._shift_N1 = _column([scaling.shift for scaling in scalings])
-        self._factor_N1 = _column([scaling.factor for scaling in scalings])
+        self._floor_N1 = as_column([scaling.floor for scaling in scalings])
+        self._shift_N1 = as_column([scaling.shift for scaling in scalings])
+        self._factor_N1 = as_column([scaling.factor for scaling in scalings])
         self._with_missing = [i for i, number in enumerate(numbers) if number.has_missing]
         self._with_zero = [i for i, number in enumerate(numbers) if number.has_zero]
         edges = {i: number.edges for i, number in enumerate(numbers) if number.edges is not None}
@@ -98,8 +98,3 @@ class NumberBank:
     ) -> None:
         for number, row_B in zip(numbers, tf.unstack(values, num=len(numbers)), strict=True):
             found[self._names[number] + suffix] = row_B
-
-
-def _column(values: Sequence[float]) -> np.ndarray:
-    """(N, 1) float32."""
-    return np.array(values, np.float32)[:, np.newaxis]

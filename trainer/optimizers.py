@@ -18,6 +18,7 @@ import tensorflow as tf
 from trainer.columns import Tower
 from trainer.config import OptimizerConfig
 from trainer.exchange import Rows, add_over_replicas, is_sent_by_rows, most_ids
+from trainer.lookups import read_rows, write_rows
 from trainer.schedules import check_schedule, rate_factor
 from trainer.tables import MergedRows, merge_dense, merge_rows
 from trainer.update_rules import Rule, make_rule
@@ -284,11 +285,7 @@ def _update_rows(
     rate: tf.Tensor,
     t: tf.Tensor,
 ) -> None:
-    # The raw ops read and write in place. Reading a variable, as `tf.gather` does with a mirrored
-    # one, would make the next update copy the table.
-    old = [
-        tf.raw_ops.ResourceGather(resource=v.handle, indices=gradient.ids, dtype=v.dtype)
-        for v in (variable, *slots)
-    ]
-    for v, rows in zip((variable, *slots), move(old, gradient.values, rate, t), strict=True):
-        tf.raw_ops.ResourceScatterUpdate(resource=v.handle, indices=gradient.ids, updates=rows)
+    # Not `tf.gather`: it reads a mirrored variable as a whole, and the next update would copy it.
+    variables = (variable, *slots)
+    old = read_rows(gradient.ids, variables)
+    write_rows(gradient.ids, move(old, gradient.values, rate, t), variables)

@@ -210,7 +210,7 @@ class StatisticsBuilder:
             moments=moments,
             distinct=distinct,
             rows=self._rows.candidates(np.asarray(row_ids, np.uint64), values),
-            tokens=[_count_tokens(columns[name]) for name in self._tokens],
+            tokens=[count_tokens(columns[name]) for name in self._tokens],
         )
 
     def take(self, summary: Summary) -> None:
@@ -311,11 +311,6 @@ def _interpolate(grid: tuple[float, ...], num_buckets: int) -> Floats:
         return np.empty(0)
     shares = np.arange(1, num_buckets) / num_buckets
     return np.interp(shares, np.linspace(0.0, 1.0, len(grid)), grid)
-
-
-def _count_tokens(column: Column) -> list[BlockCounts]:
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    return [count_tokens(chunk) for chunk in chunks]
 
 
 def _to_float64(column: Column) -> Floats:

@@ -86,8 +86,13 @@ class BlockCounts(NamedTuple):
     missing: int
 
 
-def count_tokens(column: pa.Array) -> BlockCounts:
-    """Counts of an Arrow array of strings, plain or dictionary-encoded."""
+def count_tokens(column: Any) -> list[BlockCounts]:
+    """Counts of Arrow strings, plain or dictionary-encoded, chunk by chunk."""
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return [_count_tokens(chunk) for chunk in chunks]
+
+
+def _count_tokens(column: pa.Array) -> BlockCounts:
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     ids = column.indices.drop_null().to_numpy()
@@ -109,8 +114,8 @@ class TokenCounts:
 
     def add(self, column: Any) -> None:
         """Take in an Arrow array of strings, plain or dictionary-encoded."""
-        for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-            self.take(count_tokens(chunk))
+        for counts in count_tokens(column):
+            self.take(counts)
 
     def take(self, counts: BlockCounts) -> None:
         """Take in the counts of a block."""

@@ -14,8 +14,15 @@ from typing import Any, NamedTuple
 from trainer import storage
 from trainer.columns import Geo, Numeric
 from trainer.compare.comparison import describe_difference, load, parse
-from trainer.compare.contenders import measure, open_rows, train_model
-from trainer.compare.intervals import mean_metrics, paired_differences
+from trainer.compare.contenders import (
+    below,
+    differences,
+    in_folder,
+    measure,
+    open_rows,
+    train_model,
+)
+from trainer.compare.intervals import mean_metrics
 from trainer.config import Config
 from trainer.errors import UserError, nearest
 
@@ -84,7 +91,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     config = load(flags, environ, "ablate")
     parts, rows = open_rows(config, options.group)
     measured = functools.partial(measure, config.label.task)
-    recipe = train_model(_named(config, "recipe"), options.seeds, parts, rows.part, "recipe")
+    recipe = train_model(
+        in_folder(config, below(config, "recipe")), options.seeds, parts, rows.part, "recipe"
+    )
     found: dict[str, Any] = {
         "recipe": mean_metrics(measured, rows.label, recipe.scores, rows.weight)
     }
@@ -92,22 +101,16 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> None:
         changed = PIECES[name].change(config)
         if changed == config or (name == "mse" and config.label.task == "binary"):
             continue
-        one = train_model(_named(changed, name), options.seeds, parts, rows.part, name)
-        intervals = paired_differences(
-            measured,
-            rows.label,
-            rows.weight,
-            first=one.scores,
-            second=recipe.scores,
-            groups=rows.groups,
-            num_draws=options.draws,
+        one = train_model(
+            in_folder(changed, below(config, name)), options.seeds, parts, rows.part, name
         )
+        intervals = differences(config.label.task, one, recipe, rows, options.draws)
         found[name] = {metric: interval._asdict() for metric, interval in intervals.items()}
         lines = [describe_difference(metric, interval) for metric, interval in intervals.items()]
         print(f"{name}: {PIECES[name].description}\n  " + "\n  ".join(lines), flush=True)
     figures = "  ".join(f"{metric} {value:.4f}" for metric, value in found["recipe"].items())
     print(f"recipe on {rows.part}, mean of {len(options.seeds)} seed(s): {figures}")
-    path = storage.join(config.output.job_dir or "", "ablation.json")
+    path = below(config, "ablation.json")
     storage.write_text(path, json.dumps(found, indent=1) + "\n")
     print(f"figures: {path}")
 
@@ -121,8 +124,3 @@ def _pieces(text: str) -> list[str]:
                 f"--pieces has no {name!r}{nearest(name, PIECES)}; valid: {', '.join(PIECES)}"
             )
     return chosen or list(PIECES)
-
-
-def _named(config: Config, name: str) -> Config:
-    folder = storage.join(config.output.job_dir or "", name)
-    return config.model_copy(update={"output": type(config.output)(job_dir=folder)})

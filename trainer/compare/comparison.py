@@ -13,12 +13,15 @@ from trainer.compare.contenders import (
     LOWER_IS_BETTER,
     Contender,
     Rows,
+    below,
+    differences,
+    in_folder,
     measure,
     open_rows,
     train_model,
     train_references,
 )
-from trainer.compare.intervals import Interval, mean_metrics, paired_differences
+from trainer.compare.intervals import Interval, mean_metrics
 from trainer.config import Config
 
 
@@ -31,10 +34,12 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     options, flags = parse(argv, "compare", "Train the model, boosted trees and a linear model.")
     config = load(flags, environ, "compare")
     parts, rows = open_rows(config, options.group)
+    # First, for a library that is missing must not cost the training of the model.
+    references = train_references(config, parts, rows.part)
     ours = train_model(config, options.seeds, parts, rows.part, "model")
-    contenders = [ours, *train_references(config, parts, rows.part)]
+    contenders = [ours, *references]
     found = compare(contenders, rows, config, options.draws)
-    path = storage.join(config.output.job_dir or "", "compare.json")
+    path = below(config, "compare.json")
     storage.write_text(path, json.dumps(found, indent=1) + "\n")
     print(describe(found, options.group))
     print(f"figures: {path}")
@@ -67,8 +72,7 @@ def load(flags: Sequence[str], environ: Mapping[str, str], name: str) -> Config:
     config = invocation.config
     if "output.job_dir" in invocation.sources:
         return config
-    output = type(config.output)(job_dir=f"{config.output.job_dir}-{name}")
-    return config.model_copy(update={"output": output})
+    return in_folder(config, f"{config.output.job_dir}-{name}")
 
 
 def compare(
@@ -94,14 +98,8 @@ def compare(
         "differences": {
             other.name: {
                 name: interval._asdict()
-                for name, interval in paired_differences(
-                    measured,
-                    rows.label,
-                    rows.weight,
-                    first=ours.scores,
-                    second=other.scores,
-                    groups=rows.groups,
-                    num_draws=num_draws,
+                for name, interval in differences(
+                    config.label.task, ours, other, rows, num_draws
                 ).items()
             }
             for other in others

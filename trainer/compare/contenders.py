@@ -5,6 +5,7 @@ Axes: R rows.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,11 +13,11 @@ import numpy as np
 
 from trainer import data_files, metrics, model, storage
 from trainer.blocks import DataPart, open_parts
-from trainer.compare.intervals import trimmed_rmse
+from trainer.compare.intervals import Interval, paired_differences, trimmed_rmse
 from trainer.compare.plain_table import PlainReader, PlainTable
 from trainer.compare.references import Reference, boosted_trees, linear_model
 from trainer.compare.served_scores import served_scores
-from trainer.config import Config
+from trainer.config import Config, OutputConfig
 from trainer.data_files import Part
 from trainer.errors import UserError
 from trainer.run_folder import RunFolder
@@ -50,7 +51,7 @@ def open_rows(config: Config, group: str | None) -> tuple[dict[Part, DataPart], 
     Raises:
         UserError: neither is there, or `group` is no column that the config reads.
     """
-    files = data_files.find_files(config.data, storage.join(config.output.job_dir or "", "sample"))
+    files = data_files.find_files(config.data, below(config, "sample"))
     parts = open_parts(config, files)
     judged: Part = "test" if "test" in parts else "validation"
     if judged not in parts:
@@ -114,14 +115,36 @@ def measure(
     return {name: found.get(name, float("nan")) for name in COMPARED[task]}
 
 
+def differences(
+    task: metrics.Task, first: Contender, second: Contender, rows: Rows, num_draws: int
+) -> dict[str, Interval]:
+    """The compared metrics of `first` less those of `second`, with their intervals."""
+    return paired_differences(
+        functools.partial(measure, task),
+        rows.label,
+        rows.weight,
+        first=first.scores,
+        second=second.scores,
+        groups=rows.groups,
+        num_draws=num_draws,
+    )
+
+
+def in_folder(config: Config, folder: str) -> Config:
+    """The config with all that it writes below a folder."""
+    return config.model_copy(update={"output": OutputConfig(job_dir=folder)})
+
+
+def below(config: Config, name: str) -> str:
+    """The path of `name` in the folder of the runs."""
+    return storage.join(config.output.job_dir or "", name)
+
+
 def _config_of_run(config: Config, seed: int) -> Config:
-    folder = storage.join(config.output.job_dir or "", f"seed_{seed}")
-    output = type(config.output)(job_dir=folder)
-    return config.model_copy(
+    return in_folder(config, below(config, f"seed_{seed}")).model_copy(
         update={
             "training": config.training.model_copy(update={"seed": seed}),
             "evaluation": config.evaluation.model_copy(update={"baseline": "none"}),
-            "output": output,
         }
     )
 

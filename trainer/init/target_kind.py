@@ -1,6 +1,6 @@
 """What is to be learned: the task of the target column, and the label of the config.
 
-Imports column_profile, errors and numpy.
+Imports column_profile, csv_files, errors and numpy.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from trainer.csv_files import is_number
 from trainer.errors import UserError, listed, nearest
 from trainer.init.column_profile import ColumnProfile
 
@@ -111,7 +112,7 @@ def find_target(target: str, names: tuple[str, ...]) -> str:
 
 def _text_target(profile: ColumnProfile, where: str, task: Task | None) -> Target:
     if task == "regression":
-        text = next(t for t in profile.tokens if not _is_number(t))
+        text = next(t for t in profile.tokens if not is_number(t))
         raise UserError(
             f"{where} has texts such as {text!r}; regression needs numbers. Write them without "
             "units and signs, or use --positive=TEXT"
@@ -165,11 +166,3 @@ def _target(
     label: dict[str, object] = {"column": profile.name, "task": task, **options}
     num_missing = int(np.isnan(values).sum())
     return Target(profile.name, task, values, label, reason, num_missing)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
