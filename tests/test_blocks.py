@@ -18,7 +18,8 @@ from trainer.blocks import (
     fingerprint_buckets,
     splits_of,
 )
-from trainer.config import DataConfig, parse_config
+from trainer.config import parse_config
+from trainer.data_config import DataConfig
 from trainer.errors import UserError
 from trainer.features import FeatureEncoder, read_columns
 from trainer.reader import Source

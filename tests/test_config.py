@@ -1,3 +1,5 @@
+"""trainer.config: rules between fields and sections."""
+
 import re
 
 import pytest
@@ -22,20 +24,6 @@ def test_the_smallest_config_has_the_defaults():
     assert config.training.seed == 1
     assert config.model.hidden_units == (128, 128)
     assert config.data.train == ("sample:train",)
-
-
-@pytest.mark.parametrize(
-    ("task", "given", "dropouts"),
-    [
-        ("binary", {}, (0.2, 0.1)),
-        ("regression", {}, (0.1, 0.0)),
-        ("regression", {"dropout": 0.4}, (0.4, 0.0)),
-        ("binary", {"input_dropout": 0}, (0.2, 0.0)),
-    ],
-)
-def test_dropout_that_is_auto_depends_on_the_task(task, given, dropouts):
-    model = parse_config(BASE | {"model": given}, "run.yaml").model.for_task(task)
-    assert (model.dropout, model.input_dropout) == dropouts
 
 
 def test_what_a_tuning_service_sends_is_taken():
@@ -155,24 +143,6 @@ def test_findings_are_described_with_the_names_of_the_config():
         Config.model_validate(BASE | {"trainig": {}})
 
     assert describe(caught.value) == "trainig: unknown key; did you mean 'training'?"
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ({"delimiter": '"'}, "data.delimiter must be one ASCII character, no quote"),
-        ({"delimiter": "\n"}, "data.delimiter must be one ASCII character"),
-        ({"delimiter": "\u00a7"}, "data.delimiter must be one ASCII character"),
-        (
-            {"test_fraction": 0.004},
-            "data.test_fraction 0.004 of 100 buckets is none; raise data.split_modulus",
-        ),
-    ],
-)
-def test_data_that_no_row_could_come_from(data, message):
-    values = {"columns": {"x": "numeric"}, "label": {"column": "y", "task": "binary"}}
-    with pytest.raises(UserError, match=message):
-        parse_config(values | {"data": data}, "c.yaml")
 
 
 def test_replayed_predictions_may_differ_more_in_bfloat16():

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from trainer.config import DataConfig
+from trainer.data_config import DataConfig
 from trainer.data_files import find_files, fingerprints
 from trainer.errors import UserError
 

@@ -3,10 +3,10 @@
 import pytest
 
 from trainer import model_size
-from trainer.config import ModelConfig
 from trainer.encoders import IdFeature, NumberFeature
 from trainer.errors import UserError
 from trainer.features import FeatureLayout
+from trainer.model_config import ModelConfig
 from trainer.model_size import check_size, memory_bytes
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.config import OptimizerConfig
+from trainer.optimizer_config import OptimizerConfig
 from trainer.optimizers import Optimizer, Parameter
 
 RULES = ["ftrl", "adam", "adamw", "adagrad", "sgd"]
@@ -311,7 +311,7 @@ import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from trainer.averaging import MovingAverage
-from trainer.config import OptimizerConfig
+from trainer.optimizer_config import OptimizerConfig
 from trainer.optimizers import Optimizer, Parameter
 from trainer.tables import Table
 

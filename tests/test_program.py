@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_network import deep_logits, randomize, short_name, wide_logits
+from tiny_network import deep_logits, randomize, short_name, wide_logits
 from tiny_table import LAYOUT, ROWS, make_config, make_program, make_rows
 
 from trainer.errors import UserError

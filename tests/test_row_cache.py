@@ -16,7 +16,8 @@ import tensorflow as tf
 from tiny_table import cut, statistics_of
 
 from trainer import blocks, data_files, model, row_cache
-from trainer.config import Config, DataConfig, parse_config
+from trainer.config import Config, parse_config
+from trainer.data_config import DataConfig
 from trainer.export import ExportReport
 from trainer.reader import BadRows
 from trainer.row_cache import LEFT_OUT, RowCache, entry_key, place_of

@@ -5,8 +5,8 @@ import math
 import pytest
 import tensorflow as tf
 
-from trainer.config import OptimizerConfig
 from trainer.errors import UserError
+from trainer.optimizer_config import OptimizerConfig
 from trainer.schedules import check_schedule, rate_factor
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.config import OptimizerConfig
+from trainer.optimizer_config import OptimizerConfig
 from trainer.update_rules import make_rule
 
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from trainer.config import Config, DataConfig
+from trainer.config import Config
+from trainer.data_config import DataConfig
 from trainer.data_files import Part
 from trainer.features import FeatureEncoder, geo_numbers, read_columns
 from trainer.parallel import map_in_order

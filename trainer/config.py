@@ -8,217 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from trainer.config_errors import describe_findings
+from trainer.data_config import DataConfig
 from trainer.errors import UserError, quoted
-from trainer.fields import Auto, Float, Int, IntList, TextList, unusable_texts
+from trainer.fields import Auto, Float, Int, unusable_texts
+from trainer.model_config import MOST_UNITS, ModelConfig
+from trainer.optimizer_config import OptimizerConfig
 from trainer.schema import Schema
-
-Positive = Annotated[Int, Field(ge=1)]
-NotNegative = Annotated[Int, Field(ge=0)]
-Rate = Annotated[Float, Field(gt=0)]
-Penalty = Annotated[Float, Field(ge=0)]
-Fraction = Annotated[Float, Field(ge=0, lt=1)]
-# A layer of more is a mistake in the unit: two of them have 4 billion weights.
-MOST_UNITS = 65_536
-OptimizerName = Literal["ftrl", "adam", "adamw", "adagrad", "sgd"]
-Activation = Literal[
-    "relu", "leaky_relu", "elu", "gelu", "selu", "silu", "softplus", "tanh", "sigmoid"
-]
+from trainer.sections import NotNegative, Penalty, Positive, Rate, Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataConfig(_Section):
-    """Where the rows are and how they are read."""
-
-    train: TextList = Field(
-        ("sample:train",),
-        description="Files of the training rows: paths or glob patterns, local, gs:// or /gcs/. "
-        "sample:train, sample:valid and sample:test are the embedded taxi rides.",
-    )
-    validation: TextList = Field((), description="Files of the validation rows; or use split.")
-    test: TextList = Field((), description="Files scored once, after training; or use split.")
-    format: Literal["auto", "csv", "parquet"] = Field(
-        "auto", description="auto: by suffix, .parquet or else CSV (.gz is unpacked)."
-    )
-    column_names: TextList | None = Field(
-        None, description="Columns of a CSV without a header, in order; not given: a header line."
-    )
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(
-        ",", description="CSV only."
-    )
-    null_values: TextList = Field(
-        ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"),
-        description="Texts that stand for a missing value.",
-    )
-    split_column: str | None = Field(
-        None,
-        description="Raw string column whose FARM_FINGERPRINT splits the rows, as in BigQuery; not "
-        "given: the row number does.",
-    )
-    validation_fraction: Fraction = Field(
-        0.0, description="Share of the train rows held out for validation."
-    )
-    test_fraction: Fraction = Field(
-        0.0, description="Share of the train rows held out for the test."
-    )
-    split_modulus: Annotated[Int, Field(ge=2, le=1_000_000)] = Field(
-        100,
-        description="Buckets of the split: MOD(ABS(FARM_FINGERPRINT(split_column)), "
-        "split_modulus); training takes the first, validation the next, test the last.",
-    )
-    max_bad_rows: NotNegative = Field(
-        0,
-        description="Rows that may be unreadable before the run stops; they are never trained on.",
-    )
-    limit_rows: NotNegative = Field(0, description="Use only the first rows of each set; 0: all.")
-    storage: Literal["auto", "memory", "disk", "stream"] = Field(
-        "auto",
-        description="Where encoded rows stay between epochs: memory, files in a scratch folder, or "
-        "nowhere (read again each epoch). auto: the first that fits.",
-    )
-    memory_budget_mb: Positive = Field(
-        1024, description="Megabytes that the encoded rows and the shuffle window may take."
-    )
-    disk_budget_mb: Positive = Field(
-        50_000, description="Megabytes of scratch files before storage: auto streams."
-    )
-    scratch_dir: str | None = Field(
-        None,
-        description="Local folder for scratch files; the system's temporary one when not given.",
-    )
-    cache_dir: str | None = Field(
-        None,
-        description="Folder, local, gs:// or /gcs/, where encoded rows and statistics stay for "
-        "other runs on the same data and columns, as the trials of a study; without effect where "
-        "rows are streamed.",
-    )
-    shuffle_rows: Positive = Field(
-        262_144,
-        description="Rows permuted together; blocks of rows are permuted per epoch besides.",
-    )
-    statistics_path: str | None = Field(
-        None,
-        description="statistics.json of an earlier run to use instead of a pass over the data.",
-    )
-
-    @model_validator(mode="after")
-    def _check_rows(self) -> DataConfig:
-        if not self.train:
-            raise ValueError("data.train names no file")
-        for part in ("validation", "test"):
-            if getattr(self, part) and getattr(self, f"{part}_fraction"):
-                raise ValueError(f"give data.{part} or data.{part}_fraction, not both")
-            fraction = getattr(self, f"{part}_fraction")
-            if fraction and not round(fraction * self.split_modulus):
-                raise ValueError(
-                    f"data.{part}_fraction {fraction:g} of {self.split_modulus} buckets is none; "
-                    "raise data.split_modulus"
-                )
-        if not self.delimiter.isascii() or self.delimiter in '"\r\n\0':
-            raise ValueError(
-                "data.delimiter must be one ASCII character, no quote and no line break; received "
-                f"{self.delimiter!r}"
-            )
-        if self.validation_fraction + self.test_fraction >= 1:
-            raise ValueError("data.validation_fraction + data.test_fraction must stay below 1")
-        return self
-
-
-class ModelConfig(_Section):
-    """The wide and the deep part."""
-
-    towers: Literal["wide", "deep", "both"] = Field("both", description="Parts of the model.")
-    hidden_units: Annotated[IntList, Field(max_length=64)] = Field(
-        (128, 128), description="Widths of the deep layers, e.g. 128,64; up to 64 of up to 65,536."
-    )
-    activation: Activation = Field("relu", description="Of the deep layers.")
-    dropout: Auto | Fraction = Field(
-        "auto",
-        description="Probability to DROP a unit of a hidden layer; auto: 0.2 for binary, 0.1 for "
-        "regression.",
-    )
-    input_dropout: Auto | Fraction = Field(
-        "auto",
-        description="Probability to drop an input of the deep part; auto: 0.1 for binary, 0 for "
-        "regression, whose values come from exact numbers.",
-    )
-    embedding_dim: Auto | Annotated[Int, Field(ge=1, le=4096)] = Field(
-        8,
-        description="Width of the embeddings whose column does not state one; auto: the fourth "
-        "root of the number of ids.",
-    )
-    output_offset: Literal["mean", "none"] = Field(
-        "mean", description="mean: the logit starts at the label's mean, or its log-odds."
-    )
-    standardize_target: bool = Field(
-        True, description="Regression: learn (label - mean) / standard deviation."
-    )
-    loss: Literal["auto", "mse", "huber", "mae", "log_loss"] = Field(
-        "auto",
-        description="auto: log_loss for binary; for regression mse, or huber where the label's "
-        "kurtosis exceeds 10.",
-    )
-    huber_delta: Rate = Field(1.0, description="In units of the (standardized) label.")
-
-    def for_task(self, task: str) -> ModelConfig:
-        """The section with numbers for a dropout that is auto.
-
-        Measured over three seeds (November 2026): taxi fares, validation RMSE 4.19, 4.15, 4.17 at
-        dropout 0, 0.1, 0.2, and test RMSE 4.43 with none, 4.51 with 0.1 on the input; late flights
-        with weather, test AUC .7368 with none, .7387 with 0.1 on the input.
-        """
-        is_binary = task == "binary"
-        auto = {"dropout": 0.2 if is_binary else 0.1, "input_dropout": 0.1 if is_binary else 0.0}
-        return self.model_copy(
-            update={name: rate for name, rate in auto.items() if getattr(self, name) == "auto"}
-        )
-
-
-class OptimizerConfig(_Section):
-    """How each part learns."""
-
-    wide_optimizer: OptimizerName = Field("ftrl", description="Optimizer of the wide part.")
-    wide_learning_rate: Auto | Rate = Field(
-        "auto",
-        description="Of the wide part. auto: 0.001 for adam and adamw, else 0.05 over the loss's "
-        "curvature (2 for mse, 1 for huber and mae, p (1 - p) for log_loss at the mean p).",
-    )
-    wide_l1: Penalty = Field(0.0, description="L1 penalty of the wide weights (FTRL: proximal).")
-    wide_l2: Penalty = Field(0.0, description="L2 penalty of the wide weights (FTRL: proximal).")
-    wide_l2_shrinkage: Penalty = Field(0.0, description="FTRL's L2 that acts on the gradient.")
-    deep_optimizer: OptimizerName = Field("adamw", description="Optimizer of the deep part.")
-    deep_learning_rate: Rate = Field(0.001, description="Of the deep part.")
-    deep_l1: Penalty = Field(0.0, description="L1 penalty of the deep matrices.")
-    deep_l2: Penalty = Field(0.0, description="L2 penalty of the deep matrices.")
-    weight_decay: Penalty = Field(
-        0.01, description="Decoupled decay of the deep matrices (adamw only; not embeddings)."
-    )
-    momentum: Fraction = Field(0.9, description="Of sgd.")
-    clip_norm: Penalty = Field(0.0, description="Bound of the global gradient norm; 0: none.")
-    schedule: Literal["constant", "cosine", "exponential"] = Field(
-        "constant", description="Course of both learning rates after the warm-up."
-    )
-    warmup_steps: NotNegative = Field(0, description="Steps of linear warm-up from 0.")
-    decay_steps: NotNegative = Field(
-        0, description="cosine: steps to 0; exponential: steps per decay_rate; 0: the whole run."
-    )
-    decay_rate: Annotated[Float, Field(gt=0, le=1)] = Field(
-        0.1, description="exponential: the factor per decay_steps."
-    )
-    ema_decay: Fraction = Field(
-        0.99,
-        description="Exponential moving average of the weights, evaluated and exported, with "
-        "warm-up min(ema_decay, (1 + step) / (10 + step)); 0: none. Tables too large for dense "
-        "updates are used as they are.",
-    )
-
-
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """The budget, the evaluations and the checkpoints."""
 
     batch_size: Auto | Positive = Field(
@@ -302,7 +104,7 @@ class TrainingConfig(_Section):
         return self
 
 
-class EvaluationConfig(_Section):
+class EvaluationConfig(Section):
     """What is measured."""
 
     threshold: Annotated[Float, Field(gt=0, lt=1)] = Field(
@@ -318,7 +120,7 @@ class EvaluationConfig(_Section):
     )
 
 
-class ExportConfig(_Section):
+class ExportConfig(Section):
     """The SavedModel."""
 
     serve_key: bool = Field(True, description="Pass the key column through serving_default.")
@@ -330,7 +132,7 @@ class ExportConfig(_Section):
     )
 
 
-class TuningConfig(_Section):
+class TuningConfig(Section):
     """What a hyperparameter tuning job sees."""
 
     metric_tag: str = Field(
@@ -338,7 +140,7 @@ class TuningConfig(_Section):
     )
 
 
-class OutputConfig(_Section):
+class OutputConfig(Section):
     """Where the run goes. On Vertex the AIP_ variables fill these."""
 
     job_dir: str | None = Field(
@@ -410,10 +212,10 @@ class Config(Schema):
         return self
 
 
-SECTIONS: dict[str, type[_Section]] = {
+SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
     for name, field in Config.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from trainer import sample, storage
-from trainer.config import DataConfig
+from trainer.data_config import DataConfig
 from trainer.errors import UserError
 
 Part = Literal["train", "validation", "test"]

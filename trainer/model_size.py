@@ -11,9 +11,9 @@ import itertools
 import os
 from pathlib import Path
 
-from trainer.config import ModelConfig
 from trainer.errors import UserError
 from trainer.features import FeatureLayout
+from trainer.model_config import ModelConfig
 
 _BYTES = 4  # of a float32
 # At least: for training, and as the optimizer's slot or the best so far.

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import metrics
-from trainer.config import Config, OptimizerConfig
+from trainer.config import Config
 from trainer.errors import UserError
+from trainer.optimizer_config import OptimizerConfig
 from trainer.statistics import TableStatistics
 
 # A log-odds offset from a training set of one class would be infinite.

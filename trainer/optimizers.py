@@ -16,9 +16,9 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 import tensorflow as tf
 
 from trainer.columns import Tower
-from trainer.config import OptimizerConfig
 from trainer.exchange import Rows, add_over_replicas, is_sent_by_rows, most_ids
 from trainer.lookups import read_rows, write_rows
+from trainer.optimizer_config import OptimizerConfig
 from trainer.schedules import check_schedule, rate_factor
 from trainer.tables import MergedRows, merge_dense, merge_rows
 from trainer.update_rules import Rule, make_rule

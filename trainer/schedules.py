@@ -9,8 +9,8 @@ import math
 
 import tensorflow as tf
 
-from trainer.config import OptimizerConfig
 from trainer.errors import UserError
+from trainer.optimizer_config import OptimizerConfig
 
 
 def check_schedule(config: OptimizerConfig, total_steps: int | None) -> None:

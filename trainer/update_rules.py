@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from trainer.config import OptimizerConfig, OptimizerName
+from trainer.optimizer_config import OptimizerConfig, OptimizerName
 
 ADAM_BETA_1 = 0.9
 ADAM_BETA_2 = 0.999

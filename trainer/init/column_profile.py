@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trainer.cells import ReadColumn, convert_text
-from trainer.config import DataConfig
+from trainer.data_config import DataConfig
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]

@@ -1,0 +1,50 @@
+"""What all kinds of column have; imports neither TensorFlow nor Arrow.
+
+Terms: a *raw column* is a field of the user's file; a *column* is what the schema declares over one
+or more raw columns; a *feature* is one encoded id or number that the model reads.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trainer.fields import Auto, Int
+
+Tower = Literal["wide", "deep"]
+RawType = Literal["float", "int", "string"]
+
+# Ids are int32, and a part of the model stacks the ids of several columns in one table.
+MOST_IDS = 2**30
+# Of every model of the config: frozen, and an unknown key is an error.
+STRICT = ConfigDict(frozen=True, extra="forbid")
+
+
+class RawColumn(NamedTuple):
+    """One field of the user's file and how it is read."""
+
+    name: str
+    dtype: RawType
+
+
+class ColumnBase(BaseModel):
+    """What every kind of column has."""
+
+    model_config = STRICT
+
+    source: str | None = Field(
+        None, description="Raw column that it reads; the column's own name when not given."
+    )
+    towers: tuple[Tower, ...] = Field(
+        ("wide", "deep"),
+        description="Parts of the model that see it; [] keeps it for crosses and geo columns only.",
+    )
+
+
+class IdColumn(ColumnBase):
+    """What the columns have that become ids."""
+
+    embedding_dim: Auto | Annotated[Int, Field(ge=1, le=4096)] = Field(
+        "auto", description="Width in the deep part; auto: the fourth root of the number of ids."
+    )

@@ -1,0 +1,103 @@
+"""The deep part: a dense tower over numbers, their piecewise-linear encodings, and embeddings.
+
+Axes: B batch, F features, N numbers, E embedding width, O outputs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.dropout import dropout
+from trainer.errors import UserError
+from trainer.features import FeatureLayout
+from trainer.lookups import Lookup, make_lookups, select_columns
+from trainer.model_config import ModelConfig
+from trainer.piecewise_linear import PiecewiseLinear
+from trainer.tables import Table
+
+EMBEDDING_SD = 0.05
+
+
+class DeepPart(keras.layers.Layer):
+    """A dense tower over bounded numbers, piecewise-linear encodings and embeddings."""
+
+    def __init__(
+        self,
+        layout: FeatureLayout,
+        config: ModelConfig,
+        num_outputs: int,
+        batch_size: int,
+        seed: int,
+        precision: str,
+    ):
+        """Take every feature that the layout marks as deep.
+
+        Raises:
+            UserError: there is none.
+        """
+        super().__init__(name="deep")
+        seeds = itertools.count(seed)
+        self.number_columns = [i for i, f in enumerate(layout.numbers) if f.deep]
+        self.encoding = PiecewiseLinear(layout, next(seeds))
+        self.lookups: list[Lookup] = []
+        embedded = [(i, f) for i, f in enumerate(layout.ids) if f.embedding_dim]
+        if not (embedded or self.number_columns or self.encoding.columns):
+            raise UserError(
+                "no column is in the deep part; add deep to the towers of a column, or use "
+                "model.towers: wide"
+            )
+
+        def normal(num_rows: int, width: int, **options: Any) -> Table:
+            return Table(num_rows, width, initializer_sd=EMBEDDING_SD, seed=next(seeds), **options)
+
+        for width in sorted({f.embedding_dim for _, f in embedded}):
+            members = [(i, f) for i, f in embedded if f.embedding_dim == width]
+            self.lookups += make_lookups(members, width, batch_size, normal, f"embedding_{width}")
+        self.tables = [lookup.table for lookup in self.lookups]
+        self.input_dropout, self.dropout = float(config.input_dropout), float(config.dropout)
+        policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+        self.hidden = [
+            keras.layers.Dense(
+                units,
+                activation=config.activation,
+                kernel_initializer=keras.initializers.HeNormal(next(seeds)),
+                dtype=policy,
+                name=f"hidden_{i}",
+            )
+            for i, units in enumerate(config.hidden_units, start=1)
+        ]
+        self.output_layer = keras.layers.Dense(
+            num_outputs,
+            kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
+            dtype="float32",
+            name="output",
+        )
+
+    def call(
+        self,
+        ids_BF: tf.Tensor,
+        bounded_BN: tf.Tensor,
+        numbers_BN: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """(B, O) contribution to the logits."""
+        inputs = [select_columns(bounded_BN, self.number_columns)] if self.number_columns else []
+        if self.encoding.columns:
+            inputs.append(self.encoding(numbers_BN, training=training))
+        for lookup in self.lookups:
+            embedded_BFE = lookup(ids_BF)
+            inputs.append(tf.reshape(embedded_BFE, (-1, np.prod(embedded_BFE.shape[1:]))))
+        x = tf.concat(inputs, axis=1)
+        if training and self.input_dropout:
+            x = dropout(x, self.input_dropout, seed=seed, layer=0)
+        for number, layer in enumerate(self.hidden, start=1):
+            x = layer(x)
+            if training and self.dropout:
+                x = dropout(x, self.dropout, seed=seed, layer=number)
+        return self.output_layer(tf.cast(x, tf.float32))
