@@ -101,6 +101,13 @@ def test_no_step_before_the_first_counts_as_evaluated():
     assert not plan_of(batch_size=10, steps=5).evaluates_at(0)
 
 
+def test_a_limit_in_seconds_leaves_the_last_step():
+    plan = plan_of(batch_size=10, steps=70, max_seconds=2.5)
+    assert (plan.total_steps, plan.seconds) == (70, 2.5)
+    assert plan_of(batch_size=10, seconds=3, max_seconds=2).seconds == 2
+    assert plan.describe().startswith("70 steps or 2.5 s of 10 rows")
+
+
 def test_a_budget_in_seconds_has_no_last_step():
     plan = plan_of(batch_size=10, seconds=2.5, eval_steps=30, steps_per_call=20)
     assert (plan.total_steps, plan.seconds) == (None, 2.5)

@@ -36,6 +36,11 @@ class TrainingConfig(Section):
     seconds: Annotated[Float, Field(gt=0)] | None = Field(
         None, description="Budget in seconds of training (not reproducible)."
     )
+    max_seconds: Annotated[Float, Field(gt=0)] | None = Field(
+        None,
+        description="Seconds of training after which the run ends as if its budget were spent: it "
+        "saves, evaluates and exports.",
+    )
     num_evals: NotNegative = Field(
         0, description="Evaluations spread evenly over the budget (virtual epochs); 0: eval_steps."
     )

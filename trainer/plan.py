@@ -31,8 +31,8 @@ class Plan:
 
     Attributes:
         batch_size: rows of a step over all replicas.
-        total_steps: last step; None where seconds end the run.
-        seconds: budget in seconds of training; None where steps end the run.
+        total_steps: last step; None where only seconds end the run.
+        seconds: of training, at most; None where only steps end the run.
         eval_steps: steps between evaluations.
         num_evals: evaluations spread over total_steps; 0 where eval_steps counts.
         checkpoint_steps: steps between checkpoints; 0 for none by steps.
@@ -82,12 +82,13 @@ class Plan:
 
     def describe(self) -> str:
         """One line for the start log."""
-        end = f"{self.total_steps} steps" if self.total_steps else f"{self.seconds:g} s"
+        ends = [f"{self.total_steps} steps"] if self.total_steps else []
+        ends += [f"{self.seconds:g} s"] if self.seconds else []
         rhythm = f"an evaluation every {self.eval_steps} steps"
         if self.num_evals:
             rhythm = f"{self.num_evals} evaluations"
         return (
-            f"{end} of {self.batch_size} rows ({self.steps_per_epoch:.1f} steps an epoch), "
+            f"{' or '.join(ends)} of {self.batch_size} rows ({self.steps_per_epoch:.1f} steps an epoch), "
             f"{rhythm}, at most {self.steps_per_call} steps a call"
         )
 
@@ -144,7 +145,7 @@ def make_plan(
     return Plan(
         batch_size=batch_size,
         total_steps=total_steps,
-        seconds=config.seconds,
+        seconds=min((s for s in (config.seconds, config.max_seconds) if s), default=None),
         eval_steps=eval_steps,
         num_evals=config.num_evals,
         checkpoint_steps=config.checkpoint_steps,
