@@ -83,12 +83,12 @@ class Plan:
     def describe(self) -> str:
         """One line for the start log."""
         ends = [f"{self.total_steps} steps"] if self.total_steps else []
-        ends += [f"{self.seconds:g} s"] if self.seconds else []
+        end = " or ".join([*ends, *([f"{self.seconds:g} s"] if self.seconds else [])])
         rhythm = f"an evaluation every {self.eval_steps} steps"
         if self.num_evals:
             rhythm = f"{self.num_evals} evaluations"
         return (
-            f"{' or '.join(ends)} of {self.batch_size} rows ({self.steps_per_epoch:.1f} steps an epoch), "
+            f"{end} of {self.batch_size} rows ({self.steps_per_epoch:.1f} steps an epoch), "
             f"{rhythm}, at most {self.steps_per_call} steps a call"
         )
 
