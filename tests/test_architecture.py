@@ -12,14 +12,14 @@ ORDER = re.findall(
     r"\w+",
     """
     __init__ errors redaction outcome quick_imports fields
-    column_base number_columns id_columns columns schema config_errors sections data_config
+    column_base number_columns id_columns bag_columns columns schema config_errors sections data_config
     model_config optimizer_config config
-    yaml_text flags cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff
-    sample data_files parallel cells csv_records csv_files parquet_files reader sampling tallies
+    yaml_text compat flags cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff
+    sample memory_tables data_files parallel cells csv_records csv_files parquet_files reader sampling tallies
     statistics rows row_stores row_files row_cache plan metrics token_memory transforms buckets
     scaling encoders number_bank number_encoders geo_encoders id_encoders datetime_encoders
     column_encoders features blocks datasets input tables lookups exchange schedules update_rules
-    optimizers averaging model_size dropout piecewise_linear wide_part deep_part network objective
+    clipping optimizers averaging model_size dropout piecewise_linear wide_part deep_part network objective
     kept_weights distribution strategy
     program checkpoint evaluation loop tuning observers serving parity replay export run_folder
     run_lock report sidecar model task

@@ -18,6 +18,7 @@ from trainer.config import Config
 from trainer.data_config import DataConfig
 from trainer.data_files import Part
 from trainer.features import FeatureEncoder, geo_numbers, read_columns
+from trainer.memory_tables import DataFile
 from trainer.parallel import map_in_order
 from trainer.reader import BadRows, Block, Source, read_blocks
 from trainer.row_stores import MEGABYTE
@@ -240,7 +241,7 @@ class DataPart:
         return lambda units: map_in_order(pack, self.reader.read(units))
 
 
-def open_parts(config: Config, files: dict[Part, tuple[str, ...]]) -> dict[Part, DataPart]:
+def open_parts(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> dict[Part, DataPart]:
     """A reader for each file set, and each part's share of it."""
     data = config.data
     columns = read_columns(config)

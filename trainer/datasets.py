@@ -14,6 +14,7 @@ from trainer.config import Config
 from trainer.data_files import Part
 from trainer.errors import UserError
 from trainer.features import FeatureEncoder, read_vocabularies
+from trainer.memory_tables import DataFile
 from trainer.row_cache import RowCache
 from trainer.row_stores import Budget, RowStore, store_rows
 from trainer.rows import RowLayout
@@ -40,7 +41,7 @@ class Datasets(NamedTuple):
     stores: dict[Part, RowStore]
 
 
-def build_datasets(config: Config, files: dict[Part, tuple[str, ...]]) -> Datasets:
+def build_datasets(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> Datasets:
     """Read each part of the data, learn the statistics, and encode every row once.
 
     Where another run has left the same in data.cache_dir, it is taken from there.

@@ -25,6 +25,7 @@ from trainer.checkpoint import CheckpointFolder
 from trainer.cli import config_yaml
 from trainer.cluster import Cluster
 from trainer.config import Config
+from trainer.data_files import Tables
 from trainer.datasets import Datasets, build_datasets
 from trainer.distribution import Distribution
 from trainer.errors import UserError
@@ -53,6 +54,7 @@ def train_and_evaluate(
     config: Config,
     environment: VertexEnvironment | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    tables: Tables | None = None,
 ) -> dict[str, Any]:
     """Run a config to its end, from where an earlier start of it stood.
 
@@ -60,6 +62,8 @@ def train_and_evaluate(
         config: the resolved config; its output.job_dir says where the run goes.
         environment: of the Vertex replica; None for a local run.
         callbacks: Keras callbacks besides the run's own.
+        tables: {"train": ..., "validation": ..., "test": ...}, each a pandas DataFrame or an Arrow
+            table, in the place of the files that the config names for that part.
 
     Returns:
         The report: metrics of the model and its baselines, the chosen step, paths, timings.
@@ -71,8 +75,9 @@ def train_and_evaluate(
     """
     environment = environment or VertexEnvironment()
     started = time.monotonic()
-    folder = RunFolder(config)
     cluster = environment.cluster
+    config = data_files.with_tables(config, tables, cluster)
+    folder = RunFolder(config)
     patience = rendezvous.patience(
         config.training.peer_timeout_seconds, is_cloud=environment.is_cloud
     )
@@ -101,7 +106,7 @@ def train_and_evaluate(
         with distribution.chief_first():
             if distribution.is_chief and config.training.resume == "restart":
                 folder.discard()
-            files = data_files.find_files(config.data, folder.path("sample"))
+            files = data_files.find_files(config.data, folder.path("sample"), tables)
             identity = folder.identify(config, data_files.fingerprints(config.data, files))
             if distribution.is_chief and (checkpoints.steps() or folder.is_complete()):
                 folder.check(identity)

@@ -1,6 +1,6 @@
-"""Parquet files as blocks of typed columns.
+"""Parquet files, and tables in memory, as blocks of typed columns.
 
-Imports cells, csv_files, parallel, storage, errors and Arrow.
+Imports cells, csv_files, memory_tables, parallel, storage, errors and Arrow.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from trainer import storage
 from trainer.cells import ARROW_TYPES, Problem, ReadColumn, convert_text, decode_utf8, shorten
 from trainer.csv_files import Rows, check_names, check_rows
 from trainer.errors import UserError
+from trainer.memory_tables import BATCH_ROWS, MemoryTable
 from trainer.parallel import map_in_order
 
-BATCH_ROWS = 65_536
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -56,11 +56,7 @@ class ParquetFile:
             )
             self.names = tuple(schema.names)
             self.has_rows = self._file.metadata.num_rows > 0
-        check_names(path, self.names, columns)
-        for column in columns:
-            if self.names.count(column.name) > 1:
-                raise UserError(f"{path} has column {column.name!r} more than once")
-            _check_type(path, schema.field(column.name).type, column)
+        _check_schema(path, schema, columns)
 
     def read(self) -> Iterator[Rows]:
         """Stretches of up to BATCH_ROWS rows within a row group, in order."""
@@ -85,11 +81,48 @@ class ParquetFile:
             raise UserError(f"{self._path} is damaged: it states {stated} rows and has {num_rows}")
 
     def _convert(self, batch: pa.RecordBatch) -> Rows:
-        arrays, problems = {}, []
-        for column in self._columns:
-            arrays[column.name], unreadable = cast_column(batch.column(column.name), column)
-            problems += unreadable
-        return check_rows(arrays, self._columns, batch.num_rows, problems)
+        return _convert_batch(batch, self._columns)
+
+
+class TableFile:
+    """A table in memory, read as a Parquet file of its rows is: the same cells and blocks."""
+
+    has_header = False
+
+    def __init__(self, source: MemoryTable, columns: tuple[ReadColumn, ...]) -> None:
+        """Check the columns.
+
+        Raises:
+            UserError: the table has not these columns, or not once, or not of such a type.
+        """
+        self._source = source
+        self._columns = columns
+        self.names = tuple(source.table.schema.names)
+        self.has_rows = source.table.num_rows > 0
+        _check_schema(source.name, source.table.schema, columns)
+
+    def read(self) -> Iterator[Rows]:
+        """Stretches of BATCH_ROWS rows, in order."""
+        return map_in_order(
+            lambda batch: _convert_batch(batch, self._columns), self._source.batches()
+        )
+
+
+def _convert_batch(batch: pa.RecordBatch, columns: tuple[ReadColumn, ...]) -> Rows:
+    arrays, problems = {}, []
+    for column in columns:
+        arrays[column.name], unreadable = cast_column(batch.column(column.name), column)
+        problems += unreadable
+    return check_rows(arrays, columns, batch.num_rows, problems)
+
+
+def _check_schema(path: str, schema: pa.Schema, columns: tuple[ReadColumn, ...]) -> None:
+    names = tuple(schema.names)
+    check_names(path, names, columns)
+    for column in columns:
+        if names.count(column.name) > 1:
+            raise UserError(f"{path} has column {column.name!r} more than once")
+        _check_type(path, schema.field(column.name).type, column)
 
 
 @contextmanager

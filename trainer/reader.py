@@ -1,7 +1,7 @@
-"""Files as blocks of typed columns, in a fixed order, with an account of every bad row.
+"""Files and tables in memory as blocks of typed columns, in a fixed order, bad rows accounted for.
 
-Imports csv_files, parquet_files, cells, storage and errors; must not know what a column is for, and
-must not encode anything.
+Imports csv_files, parquet_files, memory_tables, cells, storage and errors; must not know what a
+column is for, and must not encode anything.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from trainer import storage
 from trainer.cells import Problem, ReadColumn
 from trainer.csv_files import CsvFile, CsvFormat
 from trainer.errors import UserError, listed, nearest
-from trainer.parquet_files import ParquetFile
+from trainer.memory_tables import DataFile, MemoryTable
+from trainer.parquet_files import ParquetFile, TableFile
 
 __all__ = ["BadRows", "Block", "ReadColumn", "Source", "read_blocks"]
 
 MAX_EXAMPLES = 10
+# A source of rows, its columns checked.
+RowsFile = CsvFile | ParquetFile | TableFile
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ _logger = logging.getLogger(__name__)
 class Source:
     """What to read."""
 
-    files: tuple[str, ...]  # in the order of reading
+    files: tuple[DataFile, ...]  # in the order of reading
     columns: tuple[ReadColumn, ...]
     format: Literal["auto", "csv", "parquet"] = "auto"  # auto: by suffix, .parquet or else CSV
     column_names: tuple[str, ...] | None = None  # of CSV files without a header
@@ -123,20 +126,32 @@ def read_blocks(source: Source, bad_rows: BadRows, first_file: int = 0) -> Itera
     left = source.limit_rows
     names: tuple[str, ...] | None = None
     for file_index in range(first_file, len(source.files)):
-        path = source.files[file_index]
-        before = storage.fingerprint(path)
-        file = _open(source, path)
+        found = source.files[file_index]
+        path = str(found)
+        before = fingerprint_of(found)
+        file = _open(source, found)
         names = _check_names(path, file.names, names, source)
         for block in _read_file(file, file_index, path, bad_rows, left):
             yield block
             left -= block.num_rows if source.limit_rows else 0
-        if storage.fingerprint(path) != before:
+        if fingerprint_of(found) != before:
             raise UserError(f"{path} changed while it was read; start again when it is complete")
         if source.limit_rows and not left:
             return
 
 
-def _open(source: Source, path: str) -> CsvFile | ParquetFile:
+def fingerprint_of(file: DataFile) -> str:
+    """What changes when the file does; a table's is that of its cells.
+
+    Raises:
+        UserError: the file is absent or may not be read.
+    """
+    return file.fingerprint if isinstance(file, MemoryTable) else storage.fingerprint(file)
+
+
+def _open(source: Source, path: DataFile) -> RowsFile:
+    if isinstance(path, MemoryTable):
+        return TableFile(path, source.columns)
     is_parquet = source.format == "parquet" or (
         source.format == "auto" and path.endswith(".parquet")
     )
@@ -147,7 +162,7 @@ def _open(source: Source, path: str) -> CsvFile | ParquetFile:
 
 
 def _read_file(
-    file: CsvFile | ParquetFile, file_index: int, path: str, bad_rows: BadRows, limit: int
+    file: RowsFile, file_index: int, path: str, bad_rows: BadRows, limit: int
 ) -> Iterator[Block]:
     """Blocks of one file, up to `limit` rows where it is not 0."""
     if not file.has_rows:

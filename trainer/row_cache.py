@@ -36,7 +36,8 @@ from trainer.columns import Categorical
 from trainer.config import Config
 from trainer.data_files import SAMPLE_PREFIX, Part
 from trainer.errors import UserError
-from trainer.reader import BadRows
+from trainer.memory_tables import DataFile
+from trainer.reader import BadRows, fingerprint_of
 from trainer.row_files import Damaged, Manifest, open_rows, write_rows
 from trainer.row_stores import BlockStore, Budget, RowStore
 from trainer.statistics import TableStatistics
@@ -77,7 +78,7 @@ class RowCache:
     """The entry of a run in data.cache_dir; without one, `load` and `save` do nothing."""
 
     def __init__(
-        self, config: Config, files: Mapping[Part, Sequence[str]], tensorflow_version: str
+        self, config: Config, files: Mapping[Part, Sequence[DataFile]], tensorflow_version: str
     ):
         """Find out which entry it is; nothing of it is read yet.
 
@@ -272,7 +273,9 @@ def place_of(
     return "stream"
 
 
-def entry_key(config: Config, files: Mapping[Part, Sequence[str]], tensorflow_version: str) -> str:
+def entry_key(
+    config: Config, files: Mapping[Part, Sequence[DataFile]], tensorflow_version: str
+) -> str:
     """32 hexadecimal digits that change with whatever the encoded rows depend on.
 
     That is: the settings but `LEFT_OUT`, the data files by path and fingerprint, the content of
@@ -290,11 +293,11 @@ def entry_key(config: Config, files: Mapping[Part, Sequence[str]], tensorflow_ve
     return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()[:32]
 
 
-def _identities(config: Config, part: Part, paths: Sequence[str]) -> list[tuple[str, str]]:
+def _identities(config: Config, part: Part, paths: Sequence[DataFile]) -> list[tuple[str, str]]:
     if all(pattern.startswith(SAMPLE_PREFIX) for pattern in getattr(config.data, part)):
         # Every run writes the embedded sample into a folder of its own.
-        return [(os.path.basename(path), _digest(path)) for path in paths]
-    return [(path, storage.fingerprint(path)) for path in paths]
+        return [(os.path.basename(path), _digest(path)) for path in map(str, paths)]
+    return [(str(path), fingerprint_of(path)) for path in paths]
 
 
 def _digest(path: str) -> str:
