@@ -12,7 +12,7 @@ import tensorflow as tf
 from trainer.optimizer_config import OptimizerConfig
 from trainer.optimizers import Optimizer, Parameter
 
-RULES = ["ftrl", "adam", "adamw", "adagrad", "sgd"]
+RULES = ["ftrl", "adam", "adamw", "adagrad", "adadelta", "rmsprop", "sgd"]
 ROWS, WIDTH, STEPS = 12, 3, 6
 
 
@@ -125,6 +125,14 @@ class _Oracle:
         elif self.rule == "adagrad":
             a += g**2
             w -= rate * g / np.sqrt(a)
+        elif self.rule == "adadelta":
+            a[:] = 0.95 * a + 0.05 * g**2
+            step = np.sqrt(b + 1e-7) / np.sqrt(a + 1e-7) * g
+            b[:] = 0.95 * b + 0.05 * step**2
+            w -= rate * step
+        elif self.rule == "rmsprop":
+            a[:] = 0.9 * a + 0.1 * g**2
+            w -= rate * g / np.sqrt(a + 1e-7)
         elif self.rule == "sgd":
             a[:] = self.config.momentum * a + g
             w -= rate * a
@@ -224,6 +232,45 @@ def test_clipping_leaves_a_gradient_below_the_bound_and_a_zero_gradient_alone():
     np.testing.assert_allclose(weight, [-3.0, -4.0], rtol=1e-6)
 
 
+DESCENT = {"deep_optimizer": "sgd", "momentum": 0, "deep_learning_rate": 1, "wide_learning_rate": 1}
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_clipping_by_value_cuts_each_component_of_merged_rows(dense):
+    table = tf.Variable(tf.zeros((3, 2)))
+    parameter = Parameter(table, "deep", "table", dense)
+    optimizer = Optimizer(OptimizerConfig(clip_value=2.0, **DESCENT), [parameter], None)
+    slices = tf.IndexedSlices(tf.constant([[1.5, 0.5], [1.0, -3.0]]), tf.constant([1, 1]), (3, 2))
+    optimizer.apply([slices], tf.constant(0, tf.int64))
+    np.testing.assert_array_equal(table, [[0, 0], [-2, 2], [0, 0]])
+
+
+def test_a_statistic_moves_by_its_gradient_unclipped_and_whatever_the_rate():
+    mean, weight = tf.Variable([3.0, 4.0]), tf.Variable([0.0])
+    parameters = [Parameter(mean, "deep", "statistic"), Parameter(weight, "deep", "vector")]
+    config = OptimizerConfig(clip_norm=1.0, deep_l2=5.0, **{**DESCENT, "deep_learning_rate": 0.5})
+    optimizer = Optimizer(config, parameters, None)
+    optimizer.apply([tf.constant([30.0, -4.0]), tf.constant([2.0])], tf.constant(0, tf.int64))
+    np.testing.assert_array_equal(mean, [-27.0, 8.0])
+    np.testing.assert_array_equal(weight, [-0.5])  # 2 clipped to 1; the statistic does not count
+
+
+def test_max_norm_bounds_the_weights_into_each_unit_of_deep_matrices_alone():
+    start = np.array([[3.0, 0.3], [4.0, 0.4]], np.float32)
+    variables = [tf.Variable(start) for _ in range(3)]
+    parameters = [
+        Parameter(variables[0], "deep", "matrix"),
+        Parameter(variables[1], "deep", "table"),
+        Parameter(variables[2], "wide", "matrix"),
+    ]
+    optimizer = Optimizer(OptimizerConfig(max_norm=2.0, **DESCENT), parameters, None)
+    optimizer.apply([tf.zeros((2, 2))] * 3, tf.constant(0, tf.int64))
+    # The first unit's weights (3, 4) of norm 5 shrink to norm 2; the second's have norm .5.
+    np.testing.assert_allclose(variables[0], [[1.2, 0.3], [1.6, 0.4]], rtol=1e-6)
+    for variable in variables[1:]:
+        np.testing.assert_allclose(variable, start, rtol=1e-6)
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_checkpoint_restores_slots_bit_for_bit_and_holds_no_weights(rule, tmp_path):
     parameters, optimizer = _build(_config(rule), dense=True)
@@ -238,7 +285,11 @@ def test_checkpoint_restores_slots_bit_for_bit_and_holds_no_weights(rule, tmp_pa
     for one, other in zip(saved, loaded, strict=True):
         np.testing.assert_array_equal(one, other)
     names = [name for name, _ in tf.train.list_variables(path) if "OBJECT_GRAPH" not in name]
-    assert len(names) == len(saved) == len(parameters) * (1 if rule in ("adagrad", "sgd") else 2)
+    assert (
+        len(names)
+        == len(saved)
+        == len(parameters) * (1 if rule in ("adagrad", "rmsprop", "sgd") else 2)
+    )
 
 
 @pytest.mark.parametrize("rule", RULES)

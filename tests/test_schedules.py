@@ -61,3 +61,38 @@ def test_a_course_over_the_whole_run_needs_a_number_of_steps():
         check_schedule(OptimizerConfig(schedule="cosine"), None)
     check_schedule(OptimizerConfig(schedule="cosine", decay_steps=5), None)
     check_schedule(OptimizerConfig(), None)
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 1.0), (25, 0.75), (100, 0.0), (1000, 0.0)])
+def test_linear_falls_by_equal_parts_to_zero(step, expected):
+    assert _factor(step, schedule="linear", decay_steps=100) == pytest.approx(expected, abs=1e-6)
+    late = _factor(step + 8, schedule="linear", decay_steps=100, warmup_steps=8)
+    assert late == pytest.approx(expected, abs=1e-6)
+
+
+def test_linear_without_decay_steps_ends_with_the_run():
+    options = {"schedule": "linear", "warmup_steps": 10}
+    assert [_factor(step, **options) for step in (60, 110)] == pytest.approx([0.5, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 1.0), (99, 1.0), (100, 0.5), (199, 0.5), (300, 0.125)]
+)
+def test_staircase_multiplies_at_each_stair(step, expected):
+    assert _factor(step, None, schedule="staircase", decay_steps=100, decay_rate=0.5) == expected
+
+
+@pytest.mark.parametrize("step", [0, 1, 99, 100, 400, 10_000])
+def test_inverse_sqrt_of_the_warmup_is_that_of_the_transformer(step):
+    """Up to a constant min(s**-.5, s * w**-1.5), with s counted from 1."""
+    w, s = 100, step + 1
+    got = _factor(step, None, schedule="inverse_sqrt", warmup_steps=w)
+    # Ours begins to fall one step later: at step w, not at step number w.
+    assert got == pytest.approx(w**0.5 * min(s**-0.5, s * w**-1.5), rel=6e-3)
+    assert got == pytest.approx(min((step + 1) / w, max(step / w, 1) ** -0.5), rel=1e-6)
+
+
+def test_inverse_sqrt_is_half_after_three_decay_steps():
+    options = {"schedule": "inverse_sqrt", "decay_steps": 50}
+    assert _factor(150, None, **options) == pytest.approx(0.5)
+    assert _factor(152, None, warmup_steps=2, **options) == pytest.approx(0.5)

@@ -1,5 +1,6 @@
 """Expected values: TensorFlow's own dense kernels, and the published recurrences in float64."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -167,3 +168,74 @@ def test_penalties_are_gradients_of_l1_and_l2_and_spare_biases_and_embeddings(
     # d/dw (.2 * |w| + 3 * w**2) = .2 * sign(w) + 6 * w
     extra = np.array([0.2 + 3.0, -0.2 - 3.0]) if penalized else 0.0
     np.testing.assert_allclose(got, np.array([0.5, -0.5]) - 0.1 * (1 + extra), rtol=1e-6)
+
+
+KERAS = {
+    "adadelta": ({}, lambda: keras.optimizers.Adadelta(0.7)),
+    "adadelta_options": (
+        {"wide_optimizer": "adadelta", "rho": 0.8, "epsilon": 1e-4},
+        lambda: keras.optimizers.Adadelta(0.7, rho=0.8, epsilon=1e-4),
+    ),
+    "rmsprop": ({}, lambda: keras.optimizers.RMSprop(0.7)),
+    "rmsprop_options": (
+        {"wide_optimizer": "rmsprop", "rho": 0.6, "rmsprop_momentum": 0.5, "epsilon": 1e-4},
+        lambda: keras.optimizers.RMSprop(0.7, rho=0.6, momentum=0.5, epsilon=1e-4),
+    ),
+    "sgd_nesterov": (
+        {"wide_optimizer": "sgd", "momentum": 0.8, "nesterov": True},
+        lambda: keras.optimizers.SGD(0.7, momentum=0.8, nesterov=True),
+    ),
+    "sgd": ({"momentum": 0.8}, lambda: keras.optimizers.SGD(0.7, momentum=0.8)),
+    "adam_betas": (
+        {"wide_optimizer": "adam", "wide_beta_1": 0.7, "wide_beta_2": 0.8, "deep_beta_1": 0.1},
+        lambda: keras.optimizers.Adam(0.7, beta_1=0.7, beta_2=0.8),
+    ),
+    "adam_no_mean": (
+        {"wide_optimizer": "adam", "wide_beta_1": 0.0},
+        lambda: keras.optimizers.Adam(0.7, beta_1=0.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", KERAS)
+def test_every_step_is_that_of_keras(case):
+    options, make = KERAS[case]
+    config = OptimizerConfig(**{"wide_optimizer": case.split("_")[0]} | options)
+    gradients, optimizer = _gradients(20), make()
+    variable = keras.Variable(np.full(50, 0.5, np.float32))
+    optimizer.build([variable])
+    for step in range(1, 21):
+        optimizer.apply([tf.constant(gradients[step - 1])], [variable])
+        got, _ = _run(config, gradients[:step], np.full(50, 0.5), [0.7] * step)
+        # Keras computes 1 - 0.999**t in float32, off by 5e-5 at the first update.
+        np.testing.assert_allclose(got, variable.numpy(), rtol=1e-5, atol=4e-5, err_msg=str(step))
+
+
+def test_betas_are_of_their_part():
+    config = OptimizerConfig(wide_optimizer="adam", deep_optimizer="adam", deep_beta_1=0.5)
+    data = (_gradients(5), np.ones(50), [0.1] * 5)
+    plain = OptimizerConfig(wide_optimizer="adam", deep_optimizer="adam")
+    for part, is_equal in (("wide", True), ("deep", False)):
+        results = [_run(c, *data, part=part)[0] for c in (config, plain)]
+        assert np.array_equal(*results) == is_equal
+
+
+def test_deep_shrinkage_is_that_of_ftrl_in_the_wide_part():
+    wide, _ = _run(OptimizerConfig(wide_l2_shrinkage=0.3), _gradients(), np.ones(50), [0.05] * 30)
+    config = OptimizerConfig(deep_optimizer="ftrl", deep_l2_shrinkage=0.3)
+    deep, _ = _run(config, _gradients(), np.ones(50), [0.05] * 30, part="deep")
+    np.testing.assert_array_equal(wide, deep)
+    plain, _ = _run(config, _gradients(), np.ones(50), [0.05] * 30, part="deep", kind="table")
+    assert not np.array_equal(plain, deep)
+
+
+def test_ftrl_with_l1_holds_zeros_and_nothing_else_does():
+    for config, part, kind, expected in (
+        (OptimizerConfig(wide_l1=0.1), "wide", "table", True),
+        (OptimizerConfig(wide_l1=0.1), "wide", "vector", False),
+        (OptimizerConfig(), "wide", "table", False),
+        (OptimizerConfig(wide_optimizer="adam", wide_l1=0.1), "wide", "table", False),
+        (OptimizerConfig(deep_optimizer="ftrl", deep_l1=0.1), "deep", "matrix", True),
+        (OptimizerConfig(deep_optimizer="ftrl", deep_l1=0.1), "deep", "table", False),
+    ):
+        assert make_rule(config, part, kind).holds_zeros is expected

@@ -199,15 +199,8 @@ class Config(Schema):
                 f"model.hidden_units must be within 1 and {MOST_UNITS}; received "
                 f"{list(self.model.hidden_units)}"
             )
-        if self.optimizer.wide_optimizer != "ftrl" and self.optimizer.wide_l2_shrinkage:
-            raise ValueError(
-                "optimizer.wide_l2_shrinkage has an effect with wide_optimizer ftrl only"
-            )
-        if (
-            self.training.seconds is not None
-            and self.optimizer.schedule != "constant"
-            and not self.optimizer.decay_steps
-        ):
+        self.optimizer.check(self.model.towers)
+        if self.training.seconds is not None and self.optimizer.follows_the_run:
             raise ValueError(
                 "optimizer.decay_steps must be given where training.seconds is the budget"
             )

@@ -15,6 +15,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 import tensorflow as tf
 
+from trainer.clipping import clip, with_bounded_norms
 from trainer.columns import Tower
 from trainer.exchange import Rows, add_over_replicas, is_sent_by_rows, most_ids
 from trainer.lookups import read_rows, write_rows
@@ -26,14 +27,15 @@ from trainer.update_rules import Rule, make_rule
 Item = TypeVar("Item")
 
 
-ParameterKind = Literal["table", "matrix", "vector"]
+ParameterKind = Literal["table", "matrix", "vector", "statistic"]
 
 
 class Parameter(NamedTuple):
     """A variable and how it is to be learned.
 
     kind: table for rows looked up by id; matrix for weights that are penalized; vector for biases
-        and others that are not.
+        and others that are not; statistic for moving averages over the data, whose
+        pseudo-gradient is subtracted as it is: neither clipped nor penalized.
     dense_update: a table whose gradient is merged into a whole table; no meaning for other kinds.
     id_spaces: sizes of the id spaces of a table, of each of which a row of a batch has one id;
         empty where they are not known.
@@ -62,7 +64,8 @@ class Optimizer(tf.Module):
     """Moves all parameters by one step.
 
     Order within a step: merge equal ids; clip by the global norm of the merged gradients of the
-    loss (all parameters together); add penalties; apply the rule of the part; decoupled decay.
+    loss (all parameters together), or each of their components; add penalties; apply the rule of
+    the part; decoupled decay; bound the norm of the weights into each unit of the deep part.
 
     Args:
         config: the optimizer section.
@@ -97,6 +100,10 @@ class Optimizer(tf.Module):
             float(self._config.wide_learning_rate) * factor,
             self._config.deep_learning_rate * factor,
         )
+
+    def holds_zeros(self) -> list[bool]:
+        """Whether a penalty holds weights of a parameter at exactly 0, by its place."""
+        return [entry.rule.holds_zeros for entry in self._entries.items]
 
     def variables_of(self, index: int) -> list[tf.Variable]:
         """Weights and slots of a parameter, by its place."""
@@ -144,8 +151,7 @@ class Optimizer(tf.Module):
             merge_dense(g.indices, g.values, held[i][0].shape[0]) if i in held else _merge(p, g)
             for i, (p, g) in enumerate(zip(parameters, gradients, strict=True))
         ]
-        if self._config.clip_norm:
-            merged = _clip(merged, self._config.clip_norm)
+        merged = clip(self._config, merged, [p.kind != "statistic" for p in parameters])
         t = tf.cast(step, tf.float32) + 1.0
         rates = self.learning_rates(step)
         # On a parameter server the update must run where the variable is, not on the worker.
@@ -196,12 +202,13 @@ class _Entry(NamedTuple):
 
 def _make_entry(config: OptimizerConfig, parameter: Parameter) -> _Entry:
     rule = make_rule(config, parameter.part, parameter.kind)
+    bound = config.max_norm if (parameter.part, parameter.kind) == ("deep", "matrix") else 0.0
 
     def move(
         old: Sequence[tf.Tensor], gradient: tf.Tensor, rate: tf.Tensor, t: tf.Tensor
     ) -> list[tf.Tensor]:
         weight, slots = rule.update(old[0], gradient, tuple(old[1:]), rate, t)
-        new = [weight, *slots]
+        new = [with_bounded_norms(weight, bound) if bound else weight, *slots]
         if parameter.kind != "table":
             return new
         touched = tf.reduce_any(tf.not_equal(gradient, 0.0), axis=-1, keepdims=True)
@@ -251,17 +258,6 @@ def _merge(parameter: Parameter, gradient: tf.Tensor | tf.IndexedSlices) -> tf.T
     if isinstance(gradient, tf.IndexedSlices):
         return merge_dense(gradient.indices, gradient.values, parameter.variable.shape[0])
     return tf.cast(gradient, tf.float32)
-
-
-def _clip(merged: Sequence[tf.Tensor | MergedRows], bound: float) -> list[tf.Tensor | MergedRows]:
-    """Scale all gradients by bound / max(bound, their common norm)."""
-    values = [g.values if isinstance(g, MergedRows) else g for g in merged]
-    squares = tf.add_n([tf.reduce_sum(tf.square(v)) for v in values])
-    scale = bound / tf.maximum(tf.sqrt(squares), bound)
-    return [
-        MergedRows(g.ids, g.values * scale) if isinstance(g, MergedRows) else g * scale
-        for g in merged
-    ]
 
 
 def _update_whole(

@@ -1,4 +1,4 @@
-"""How a gradient moves a weight: FTRL, Adam, Adagrad and momentum as pure functions of tensors.
+"""How a gradient moves a weight: each optimizer as a pure function of tensors.
 
 Each rule is written once and serves whole variables and gathered table rows alike, inside XLA or
 not. Imports config and TensorFlow only; knows nothing of variables, ids or strategies.
@@ -17,10 +17,9 @@ import tensorflow as tf
 
 from trainer.optimizer_config import OptimizerConfig, OptimizerName
 
-ADAM_BETA_1 = 0.9
-ADAM_BETA_2 = 0.999
-EPSILON = 1e-7
 INITIAL_ACCUMULATOR = 0.1
+# Of optimizer.rho: auto, as in Keras.
+_ADADELTA_RHO, _RMSPROP_RHO = 0.95, 0.9
 # Below this a learning rate counts as this, where a formula divides by it.
 _SMALLEST_RATE = 1e-20
 
@@ -34,10 +33,12 @@ class Rule(NamedTuple):
     slots: the initial value of each slot, by name, in the order in which `update` takes them.
     update: (weight, gradient, slots, learning rate, t) -> (new weight, new slots); rate and t are
         () float32.
+    holds_zeros: whether a penalty holds weights at exactly 0.
     """
 
     slots: Mapping[str, float]
     update: Update
+    holds_zeros: bool = False
 
 
 class Penalties(NamedTuple):
@@ -57,13 +58,16 @@ def make_rule(config: OptimizerConfig, part: str, kind: str) -> Rule:
     """The rule for the parameters of one part and kind.
 
     Penalties: wide tables and matrices get the wide ones; deep matrices get the deep ones and,
-    with adamw, weight_decay; deep tables and all vectors (biases) get none.
+    with adamw, weight_decay; deep tables and all vectors (biases) get none. A statistic moves by
+    its pseudo-gradient, whatever the optimizer.
 
     Args:
         config: the optimizer section.
         part: wide or deep.
-        kind: table, matrix or vector.
+        kind: table, matrix, vector or statistic.
     """
+    if kind == "statistic":
+        return _STATISTIC
     wide = part == "wide"
     name: OptimizerName = config.wide_optimizer if wide else config.deep_optimizer
     penalties = Penalties()
@@ -71,14 +75,22 @@ def make_rule(config: OptimizerConfig, part: str, kind: str) -> Rule:
         penalties = Penalties(config.wide_l1, config.wide_l2, config.wide_l2_shrinkage)
     elif not wide and kind == "matrix":
         decay = config.weight_decay if name == "adamw" else 0.0
-        penalties = Penalties(config.deep_l1, config.deep_l2, decay=decay)
+        penalties = Penalties(config.deep_l1, config.deep_l2, config.deep_l2_shrinkage, decay)
     if name == "ftrl":
         return _ftrl(penalties)
     if name == "adagrad":
-        return _adagrad(penalties)
+        return _adagrad(penalties, config.epsilon)
+    if name == "adadelta":
+        rho = _ADADELTA_RHO if config.rho == "auto" else config.rho
+        return _adadelta(penalties, rho, config.epsilon)
+    if name == "rmsprop":
+        rho = _RMSPROP_RHO if config.rho == "auto" else config.rho
+        return _rmsprop(penalties, rho, config.epsilon, momentum=config.rmsprop_momentum)
     if name == "sgd":
-        return _momentum(penalties, config.momentum)
-    return _adam(penalties)
+        return _momentum(penalties, config.momentum, is_nesterov=config.nesterov)
+    if wide:
+        return _adam(penalties, config.wide_beta_1, config.wide_beta_2, epsilon=config.epsilon)
+    return _adam(penalties, config.deep_beta_1, config.deep_beta_2, epsilon=config.epsilon)
 
 
 def _ftrl(penalties: Penalties) -> Rule:
@@ -116,10 +128,11 @@ def _ftrl(penalties: Penalties) -> Rule:
         )
         return new_weight, (new_accumulator, new_linear)
 
-    return Rule({"accumulator": INITIAL_ACCUMULATOR, "linear": 0.0}, update)
+    slots = {"accumulator": INITIAL_ACCUMULATOR, "linear": 0.0}
+    return Rule(slots, update, holds_zeros=penalties.l1 > 0)
 
 
-def _adam(penalties: Penalties) -> Rule:
+def _adam(penalties: Penalties, beta_1: float, beta_2: float, *, epsilon: float) -> Rule:
     """Adam; with decay, AdamW.
 
         m' = b1 * m + (1 - b1) * g        v' = b2 * v + (1 - b2) * g**2
@@ -134,13 +147,10 @@ def _adam(penalties: Penalties) -> Rule:
     ) -> tuple[tf.Tensor, Slots]:
         gradient = _penalized(weight, gradient, penalties)
         mean, square = slots
-        new_mean = mean + (gradient - mean) * (1.0 - ADAM_BETA_1)
-        new_square = square + (tf.square(gradient) - square) * (1.0 - ADAM_BETA_2)
-        # expm1: 1 - 0.999**t in float32 is off by 5e-5 at the first update.
-        square_share = -tf.math.expm1(t * math.log(ADAM_BETA_2))
-        mean_share = -tf.math.expm1(t * math.log(ADAM_BETA_1))
-        correction = tf.sqrt(square_share) / mean_share
-        direction = new_mean * correction / (tf.sqrt(new_square) + EPSILON)
+        new_mean = mean + (gradient - mean) * (1.0 - beta_1)
+        new_square = square + (tf.square(gradient) - square) * (1.0 - beta_2)
+        correction = tf.sqrt(_share(beta_2, t)) / _share(beta_1, t)
+        direction = new_mean * correction / (tf.sqrt(new_square) + epsilon)
         if penalties.decay:
             direction += penalties.decay * weight
         return weight - rate * direction, (new_mean, new_square)
@@ -148,7 +158,13 @@ def _adam(penalties: Penalties) -> Rule:
     return Rule({"mean": 0.0, "square": 0.0}, update)
 
 
-def _adagrad(penalties: Penalties) -> Rule:
+def _share(beta: float, t: tf.Tensor) -> tf.Tensor:
+    """1 - beta**t: the weight of t gradients in an average that starts at 0."""
+    # expm1: 1 - 0.999**t in float32 is off by 5e-5 at the first update.
+    return -tf.math.expm1(t * math.log(beta)) if beta else tf.ones_like(t)
+
+
+def _adagrad(penalties: Penalties, epsilon: float) -> Rule:
     """Adagrad: n' = n + g**2, w' = w - rate * g / (sqrt(n') + epsilon), n = 0.1 at the start.
 
     Source: Duchi et al., Adaptive Subgradient Methods (2011); TensorFlow's ApplyAdagradV2.
@@ -160,14 +176,63 @@ def _adagrad(penalties: Penalties) -> Rule:
         del t
         gradient = _penalized(weight, gradient, penalties)
         new_accumulator = slots[0] + tf.square(gradient)
-        new_weight = weight - rate * gradient / (tf.sqrt(new_accumulator) + EPSILON)
+        new_weight = weight - rate * gradient / (tf.sqrt(new_accumulator) + epsilon)
         return new_weight, (new_accumulator,)
 
     return Rule({"accumulator": INITIAL_ACCUMULATOR}, update)
 
 
-def _momentum(penalties: Penalties, momentum: float) -> Rule:
-    """Momentum: b' = momentum * b + g, w' = w - rate * b'; momentum 0 is plain descent."""
+def _adadelta(penalties: Penalties, rho: float, epsilon: float) -> Rule:
+    """Adadelta: steps in the unit of the weights, so that rates near 1 are usual.
+
+        n' = rho * n + (1 - rho) * g**2          d = sqrt(s + epsilon) / sqrt(n' + epsilon) * g
+        s' = rho * s + (1 - rho) * d**2          w' = w - rate * d
+
+    Source: Zeiler, ADADELTA: an Adaptive Learning Rate Method (2012), algorithm 1.
+    """
+
+    def update(
+        weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, rate: tf.Tensor, t: tf.Tensor
+    ) -> tuple[tf.Tensor, Slots]:
+        del t
+        gradient = _penalized(weight, gradient, penalties)
+        square, step_square = slots
+        new_square = rho * square + (1.0 - rho) * tf.square(gradient)
+        step = gradient * tf.sqrt(step_square + epsilon) / tf.sqrt(new_square + epsilon)
+        new_step_square = rho * step_square + (1.0 - rho) * tf.square(step)
+        return weight - rate * step, (new_square, new_step_square)
+
+    return Rule({"square": 0.0, "step_square": 0.0}, update)
+
+
+def _rmsprop(penalties: Penalties, rho: float, epsilon: float, *, momentum: float) -> Rule:
+    """RMSprop: n' = rho * n + (1 - rho) * g**2, b' = momentum * b + rate * g / sqrt(n' + epsilon),
+    w' = w - b'.
+
+    Source: Tieleman and Hinton, Lecture 6.5, Neural Networks for Machine Learning (2012); with
+    momentum as in Keras.
+    """
+
+    def update(
+        weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, rate: tf.Tensor, t: tf.Tensor
+    ) -> tuple[tf.Tensor, Slots]:
+        del t
+        gradient = _penalized(weight, gradient, penalties)
+        new_square = rho * slots[0] + (1.0 - rho) * tf.square(gradient)
+        step = rate * gradient / tf.sqrt(new_square + epsilon)
+        if not momentum:
+            return weight - step, (new_square,)
+        new_buffer = momentum * slots[1] + step
+        return weight - new_buffer, (new_square, new_buffer)
+
+    return Rule({"square": 0.0} | ({"momentum": 0.0} if momentum else {}), update)
+
+
+def _momentum(penalties: Penalties, momentum: float, *, is_nesterov: bool) -> Rule:
+    """Momentum: b' = momentum * b + g, w' = w - rate * b'; momentum 0 is plain descent.
+
+    Nesterov's looks ahead by one step: w' = w - rate * (momentum * b' + g).
+    """
 
     def update(
         weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, rate: tf.Tensor, t: tf.Tensor
@@ -177,9 +242,20 @@ def _momentum(penalties: Penalties, momentum: float) -> Rule:
         if not momentum:
             return weight - rate * gradient, ()
         new_buffer = momentum * slots[0] + gradient
-        return weight - rate * new_buffer, (new_buffer,)
+        direction = momentum * new_buffer + gradient if is_nesterov else new_buffer
+        return weight - rate * direction, (new_buffer,)
 
     return Rule({"momentum": 0.0} if momentum else {}, update)
+
+
+def _follow(
+    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, rate: tf.Tensor, t: tf.Tensor
+) -> tuple[tf.Tensor, Slots]:
+    del slots, rate, t
+    return weight - gradient, ()
+
+
+_STATISTIC = Rule({}, _follow)
 
 
 def _penalized(weight: tf.Tensor, gradient: tf.Tensor, penalties: Penalties) -> tf.Tensor:
