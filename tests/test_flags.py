@@ -5,7 +5,8 @@ import pytest
 from trainer import __version__
 from trainer.config import SECTIONS
 from trainer.errors import UserError
-from trainer.flags import FLAGS, Key, information, parse_flags
+from trainer.flags import FLAGS, information, parse_flags
+from trainer.sections import Key
 
 
 def test_field_names_are_unique_so_that_a_flag_needs_no_prefix():
@@ -80,15 +81,13 @@ def test_wrong_argument_is_named(argv, message):
 def test_help_lists_every_flag_once_with_its_default_under_its_section():
     text = information(["--batch_size=3", "--help"])
     shown = re.findall(r"^  --(\w+) ", text, re.MULTILINE)
-    assert shown == ["config", "print_config", "version", "help", *FLAGS]
+    assert shown == ["config", "compat", "print_config", "version", "help", *FLAGS]
     flat = " ".join(text.split())
     widths = "Widths of the deep layers, e.g. 128,64; up to 64 of up to 65,536. Default: 128,128."
     assert widths in flat
     assert "learn (label - mean) / standard deviation. One of true, false. Default: true." in flat
     assert "Budget in steps. Default: not given." in flat
-    assert (
-        "Optimizer of the wide part. One of ftrl, adam, adamw, adagrad, sgd. Default: ftrl." in flat
-    )
+    assert "Parts of the model. One of wide, deep, both. Default: both." in flat
     assert re.search(r"^training: The budget", text, re.MULTILINE)
     assert max(map(len, text.splitlines())) <= 100
 

@@ -1,6 +1,7 @@
 """Flags, config file and environment to one config; no TensorFlow.
 
-The only place that knows the precedence: defaults < YAML < Vertex environment < flags.
+The only place that knows the precedence: defaults < those of --compat < YAML < Vertex environment <
+flags.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from trainer import compat
 from trainer.config import SECTIONS, Config, describe, parse_config
 from trainer.errors import UserError
-from trainer.flags import Key, parse_flags
+from trainer.flags import parse_flags
+from trainer.sections import Key
 from trainer.vertex import VertexEnvironment, read_environment
 
 # The config of the embedded taxi rides: what a run without --config trains.
@@ -32,6 +35,7 @@ _ALTERNATIVES: tuple[tuple[Key, ...], ...] = (
     (Key("training", "num_evals"), Key("training", "eval_steps")),
 )
 _OUTPUT_DIRS = tuple(Key("output", n) for n in SECTIONS["output"].model_fields)
+_TARGET = Key("label", "column")
 _JOB_DIR = Key("output", "job_dir")
 _MODEL_DIR = Key("output", "model_dir")
 
@@ -64,17 +68,25 @@ def load_config(argv: Sequence[str], environ: Mapping[str, str]) -> Invocation:
     """
     flags = parse_flags(argv)
     environment = read_environment(environ)
-    config_path = flags.config_path or DEFAULT_CONFIG_PATH
-    values = _read_yaml(config_path)
+    if flags.config_path is None and _TARGET in flags.layer:
+        # The table is described by flags alone.
+        config_path, values = compat.NAME, {}
+    else:
+        config_path = flags.config_path or DEFAULT_CONFIG_PATH
+        values = _read_yaml(config_path)
     sources = {
         Key(section, name): config_path
         for section in SECTIONS
         if isinstance(values.get(section), dict)
         for name in values[section]
     }
+    for key, value in flags.defaults.items():
+        if key not in sources:
+            _set(values, key, value)
+            sources[key] = "--compat"
     for layer, name_source in (
         (_environment_layer(environment), _VARIABLES.__getitem__),
-        (flags.layer, lambda key: f"--{key.name}"),
+        (flags.layer, flags.names.__getitem__),
     ):
         _put_aside(values, sources, layer)
         for key, value in layer.items():

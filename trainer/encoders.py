@@ -120,13 +120,13 @@ def id_feature(
         size: number of ids.
         towers: parts of the model that see it.
         embedding_dim: the column's own width, or auto for the default.
-        default: width of embeddings that do not state one, or auto for the fourth root of `size`,
-            rounded up.
+        default: width of embeddings that do not state one, 0 for no embedding; auto for the fourth
+            root of `size`, sqrt for the square root, rounded up.
     """
     width = default if embedding_dim == "auto" else embedding_dim
-    if width == "auto":
+    if isinstance(width, str):
         # The small amount keeps 16 ids, whose root is 2, from becoming 3 by rounding.
-        width = math.ceil(size**0.25 - 1e-9)
+        width = math.ceil(size ** {"auto": 0.25, "sqrt": 0.5}[width] - 1e-9)
     return IdFeature(name, size, "wide" in towers, int(width) if "deep" in towers else 0)
 
 

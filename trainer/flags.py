@@ -8,25 +8,15 @@ stay texts here; the config's own types read them.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from trainer import __version__
+from trainer import __version__, compat
 from trainer.config import SECTIONS
 from trainer.errors import UserError, nearest
-
-
-class Key(NamedTuple):
-    """The dotted key of a setting."""
-
-    section: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.section}.{self.name}"
-
+from trainer.sections import Key
 
 # Name of the flag -> setting. Field names are unique across sections.
 FLAGS: dict[str, Key] = {
@@ -34,6 +24,8 @@ FLAGS: dict[str, Key] = {
 }
 _COMMON_FLAGS: dict[str, str] = {
     "config": "YAML file of the run: a path, gs:// or /gcs/. Not given: the embedded taxi rides.",
+    "compat": "google_wide_and_deep takes the parameters of Google's removed workflow for wide and "
+    "deep (--max_steps, --dnn_dropout, ...) as flags too, and its defaults, below the config file.",
     "print_config": "Print the resolved config as YAML, which --config reads, and stop.",
     "version": "Print the version and stop.",
     "help": "Print this text and stop.",
@@ -50,11 +42,27 @@ def information(argv: Sequence[str]) -> str | None:
 
 
 class Flags(NamedTuple):
-    """What stands on the command line; None: no --config."""
+    """What stands on the command line.
+
+    layer: setting -> value. names: setting -> the flag that set it.
+    config_path: None where there is no --config.
+    foreign: parameters of another trainer (`--compat`) as given, which `layer` has translated.
+    defaults: settings that --compat makes where neither file nor flag does.
+    """
 
     layer: dict[Key, Any]
+    names: dict[Key, str]
     config_path: str | None
     print_config: bool
+    foreign: dict[str, str] = {}  # noqa: RUF012 - a default of a tuple, never changed
+    defaults: dict[Key, Any] = {}  # noqa: RUF012
+
+
+def known_flags(argv: Sequence[str]) -> dict[str, Key]:
+    """Name of the flag -> setting, of all flags that may stand beside `argv`."""
+    if not _is_compatible(argv):
+        return FLAGS
+    return FLAGS | {name: parameter.key for name, parameter in compat.PARAMETERS.items()}
 
 
 def parse_flags(argv: Sequence[str]) -> Flags:
@@ -64,8 +72,10 @@ def parse_flags(argv: Sequence[str]) -> Flags:
         UserError: an unknown flag, a flag without its value, an argument that is no flag.
     """
     layer: dict[Key, Any] = {}
+    foreign: dict[str, str] = {}
     config_path = None
     print_config = False
+    foreign_names = compat.PARAMETERS.keys() | compat.IGNORED if _is_compatible(argv) else ()
     arguments = iter(argv)
     for argument in arguments:
         dashed, equals, text = argument.partition("=")
@@ -73,24 +83,50 @@ def parse_flags(argv: Sequence[str]) -> Flags:
         if argument == "--print_config":
             print_config = True
             continue
-        if name == dashed or (name not in FLAGS and name != "config"):
-            raise UserError(_describe_unknown(argument))
+        is_known = name in FLAGS or name in foreign_names or name in ("config", "compat")
+        if name == dashed or not is_known:
+            raise UserError(_describe_unknown(argument, foreign_names))
         if not equals:
             text = next(arguments, "--")
             if text.startswith("--"):
                 raise UserError(f"--{name} needs a value; write --{name}=VALUE")
         if name == "config":
             config_path = text
-        else:
+        elif name in foreign_names:
+            foreign[name] = text
+        elif name != "compat":
             key = FLAGS[name]
             # An empty value says "not given" where that has a meaning.
             layer[key] = None if text == "" and _allows_none(_field(key)) else text
     if config_path == "":
         raise UserError("--config needs a value; write --config=PATH")
-    return Flags(layer, config_path, print_config)
+    names = {key: f"--{key.name}" for key in layer}
+    if not foreign_names:
+        return Flags(layer, names, config_path, print_config)
+    translation = compat.translate(foreign)
+    names = {key: f"--{name}" for key, name in translation.names.items()} | names
+    layer = translation.given | layer
+    return Flags(layer, names, config_path, print_config, foreign, translation.defaults)
 
 
-def _describe_unknown(argument: str) -> str:
+def _is_compatible(argv: Sequence[str]) -> bool:
+    """Whether --compat stands there.
+
+    Raises:
+        UserError: with another value than the one that there is.
+    """
+    values = [
+        argument.partition("=")[2] or "".join(argv[i + 1 : i + 2])
+        for i, argument in enumerate(argv)
+        if argument.partition("=")[0] == "--compat"
+    ]
+    for value in values:
+        if value != compat.NAME:
+            raise UserError(f"--compat must be {compat.NAME}; received {value!r}")
+    return bool(values)
+
+
+def _describe_unknown(argument: str, foreign_names: Collection[str]) -> str:
     dashed, equals, _ = argument.partition("=")
     if not argument.startswith("-") or dashed in ("-", "--"):
         return (
@@ -99,7 +135,9 @@ def _describe_unknown(argument: str) -> str:
         )
     if dashed.removeprefix("--") in _COMMON_FLAGS and equals:
         return f"{dashed} takes no value; received {argument!r}"
-    known = [f"--{name}" for name in (*FLAGS, *_COMMON_FLAGS)]
+    if not foreign_names and dashed.removeprefix("--") in compat.PARAMETERS:
+        return f"{dashed} is of another trainer; add --compat={compat.NAME} for its parameters"
+    known = [f"--{name}" for name in (*FLAGS, *_COMMON_FLAGS, *foreign_names)]
     return f"{dashed}: unknown flag{nearest(dashed, known)}; --help lists all flags"
 
 

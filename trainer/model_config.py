@@ -38,10 +38,10 @@ class ModelConfig(Section):
         description="Probability to drop an input of the deep part; auto: 0.1 for binary, 0 for "
         "regression, whose values come from exact numbers.",
     )
-    embedding_dim: Auto | Annotated[Int, Field(ge=1, le=4096)] = Field(
+    embedding_dim: Literal["auto", "sqrt"] | Annotated[Int, Field(ge=0, le=4096)] = Field(
         8,
         description="Width of the embeddings whose column does not state one; auto: the fourth "
-        "root of the number of ids.",
+        "root of the number of ids, sqrt: the square root; 0: such columns are not embedded.",
     )
     output_offset: Literal["mean", "none"] = Field(
         "mean", description="mean: the logit starts at the label's mean, or its log-odds."

@@ -1,8 +1,8 @@
-"""What every section of a config has, and the number types of its fields; no TensorFlow."""
+"""What every section of a config has, the number types of its fields, their keys; no TensorFlow."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,16 @@ NotNegative = Annotated[Int, Field(ge=0)]
 Rate = Annotated[Float, Field(gt=0)]
 Penalty = Annotated[Float, Field(ge=0)]
 Fraction = Annotated[Float, Field(ge=0, lt=1)]
+
+
+class Key(NamedTuple):
+    """The dotted key of a setting."""
+
+    section: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.section}.{self.name}"
 
 
 class Section(BaseModel):

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from trainer.errors import nearest
-from trainer.flags import Key, parse_flags
+from trainer.flags import parse_flags
 from trainer.jobs.check_run import Run
 from trainer.jobs.findings import Finding, error, warning
 from trainer.jobs.job_file import JobFile
 from trainer.metrics import METRIC_GOALS, TASK_METRICS, resolve_monitor
+from trainer.sections import Key
 from trainer.tuning import RESERVED_TAGS
 
 _TAG = Key("tuning", "metric_tag")

@@ -13,7 +13,7 @@ from trainer.cli import load_config
 from trainer.config import SECTIONS, Config
 from trainer.config_errors import describe_findings
 from trainer.errors import UserError
-from trainer.flags import FLAGS, Key, information, parse_flags
+from trainer.flags import FLAGS, information, parse_flags
 from trainer.jobs.check_data import Cloud, cloud_path
 from trainer.jobs.check_pools import task_path
 from trainer.jobs.findings import Finding, error, warning
@@ -21,6 +21,7 @@ from trainer.jobs.job_fields import Path
 from trainer.jobs.job_file import JobFile
 from trainer.jobs.machines import find_machine
 from trainer.metrics import resolve_monitor
+from trainer.sections import Key
 
 # What the trainer sees on Vertex AI that its arguments are judged by.
 _ENVIRONMENT = {"CLOUD_ML_PROJECT_ID": "1"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trainer.errors import UserError, nearest
-from trainer.flags import FLAGS, Key, parse_flags
+from trainer.flags import known_flags, parse_flags
 from trainer.jobs.check_run import Run
 from trainer.jobs.check_study import (
     VALUE_SPECS,
@@ -40,28 +40,29 @@ def check_trials(job: JobFile, run: Run) -> Iterator[Finding]:
 def _check_flag(job: JobFile, parameter: Parameter, run: Run) -> Iterator[Finding]:
     """A parameter reaches the trainer as a flag, with each value that it can take."""
     name = parameter.name
-    if name not in FLAGS:
+    known_names = known_flags(run.args)
+    if name not in known_names:
         if name and not any(character.isspace() for character in name):
             yield error(
                 job,
                 (*parameter.path, "parameterId"),
-                f"{name!r} is no flag of the trainer{nearest(name, FLAGS)}; see python -m "
+                f"{name!r} is no flag of the trainer{nearest(name, known_names)}; see python -m "
                 "trainer.task --help",
             )
         return
-    if FLAGS[name].section in ("output", "tuning"):
+    if known_names[name].section in ("output", "tuning"):
         yield error(
             job, (*parameter.path, "parameterId"), f"{name} is set for each trial; do not tune it"
         )
         return
-    if Key(*FLAGS[name]) in parse_flags(run.args).layer:
+    if known_names[name] in parse_flags(run.args).layer:
         yield warning(
             job,
             (*parameter.path, "parameterId"),
             f"--{name} stands in args as well; the trial's value comes last and wins",
         )
     for value in parameter.values:
-        known = {key: text for key, text in parameter.parents.items() if key in FLAGS}
+        known = {key: text for key, text in parameter.parents.items() if key in known_names}
         try:
             run.with_flags({**known, name: value})
         except UserError as failure:
@@ -78,8 +79,9 @@ def _check_whole_trials(job: JobFile, specs: list[dict[str, Any]], run: Run) -> 
     choices = random.Random(1)
     for _ in range(_NUM_TRIALS):
         flags = _draw_trial(specs, choices)
+        known_names = known_flags(run.args)
         try:
-            run.with_flags({name: value for name, value in flags.items() if name in FLAGS})
+            run.with_flags({name: value for name, value in flags.items() if name in known_names})
         except UserError as failure:
             named = [f"{n}={v}" for n, v in flags.items() if n in str(failure)] or ["these values"]
             yield error(

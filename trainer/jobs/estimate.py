@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trainer import cli
+from trainer import cli, compat
 from trainer.config import Config
 from trainer.errors import UserError
 from trainer.flags import FLAGS, parse_flags
@@ -170,6 +170,9 @@ def _others(flags: Sequence[str]) -> list[str]:
     """The user's flags without those that a short run sets itself."""
     parsed = parse_flags(flags)
     kept = [f"--config={parsed.config_path}"] if parsed.config_path else []
+    if parsed.foreign:
+        kept += [f"--compat={compat.NAME}"]
+        kept += [f"--{name}={value}" for name, value in parsed.foreign.items()]
     for name, key in FLAGS.items():
         if key in parsed.layer and name not in _OURS:
             value = parsed.layer[key]
