@@ -37,7 +37,7 @@ LOCAL = [
     "scikit-learn>=1.3,<2",
 ]
 # To hold a model against boosted trees and a linear model.
-COMPARE = ["lightgbm>=4,<5", "scikit-learn>=1.3,<2"]
+COMPARE = ["lightgbm>=4,<5", "optuna>=4,<6", "scikit-learn>=1.3,<2"]
 
 setup(
     name="wide-and-deep-trainer",

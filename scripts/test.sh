@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the tests: scripts/test.sh [PYTEST ARGUMENTS], for example -n auto, or -m slow.
+# Runs the tests on all cores: scripts/test.sh [PYTEST ARGUMENTS], for example -m slow -n 0.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 use_environment cpu,dev
 cd "$repository_dir"
-run python -m pytest "$@"
+run python -m pytest --numprocesses=auto --dist=loadfile "$@"

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from trainer.compare import references
 from trainer.compare.plain_table import PlainTable
-from trainer.compare.references import boosted_trees, linear_model
+from trainer.compare.references import boosted_trees, linear_model, tuned_trees
 from trainer.errors import UserError
 
 
@@ -66,6 +67,39 @@ def test_trees_stop_where_validation_is_best(task):
     np.testing.assert_allclose(found.scores["test"], expected, atol=1e-9)
 
 
+def test_tuned_trees_are_those_of_the_trial_that_validation_likes_best(monkeypatch):
+    data = tables("regression")
+    suggested = []
+
+    def suggest(trial):
+        rate = trial.suggest_float("learning_rate", 0.02, 0.2)
+        suggested.append(rate)
+        return {"learning_rate": rate, "num_leaves": 4}
+
+    monkeypatch.setattr(references, "_suggest", suggest)
+    found = tuned_trees(data, "regression", 3, num_threads=1)
+
+    assert suggested[0] == 0.05  # the usual choice comes first
+    tried = [
+        boosted_trees(data, "regression", 1, {"learning_rate": rate, "num_leaves": 4}).scores
+        for rate in suggested
+    ]
+    validation = data["validation"]
+    losses = [
+        np.average((scores["validation"] - validation.label) ** 2, weights=validation.weight)
+        for scores in tried
+    ]
+    best = tried[int(np.argmin(losses))]
+    np.testing.assert_array_equal(found.scores["test"], best["test"])
+    assert found.note.startswith("the best of 3 trials, ")
+
+
+def test_tuning_needs_validation_rows():
+    data = tables("binary")
+    with pytest.raises(UserError, match="--tuned chooses on validation rows"):
+        tuned_trees({"train": data["train"]}, "binary", 3)
+
+
 @pytest.mark.parametrize("task", ["regression", "binary"])
 def test_the_linear_model_is_that_of_one_hot_categories_and_scaled_numbers(task):
     data = tables(task)
@@ -100,5 +134,5 @@ def test_without_validation_rows_the_number_of_trees_is_fixed():
 
 def test_a_missing_library_is_named_with_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    with pytest.raises(UserError, match=r"^a comparison needs LightGBM .*pip install -e '\.\[co"):
+    with pytest.raises(UserError, match=r"^a comparison needs LightGBM, .*pip install -e '\.\[co"):
         boosted_trees(tables("binary"), "binary")

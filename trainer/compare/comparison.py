@@ -35,7 +35,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     config = load(flags, environ, "compare")
     parts, rows = open_rows(config, options.group)
     # First, for a library that is missing must not cost the training of the model.
-    references = train_references(config, parts, rows.part)
+    references = train_references(config, parts, rows.part, options.tuned)
     ours = train_model(config, options.seeds, parts, rows.part, "model")
     contenders = [ours, *references]
     found = compare(contenders, rows, config, options.draws)
@@ -59,6 +59,14 @@ def parse(
     parser.add_argument(
         "--group", help="column whose rows belong together in the bootstrap, such as a date"
     )
+    if name == "compare":
+        parser.add_argument(
+            "--tuned",
+            type=int,
+            default=0,
+            metavar="TRIALS",
+            help="also tune the boosted trees, by so many trials (%(default)s)",
+        )
     if name == "ablate":
         parser.add_argument("--pieces", default="", help="changes to try, a,b; all if not given")
     parser.add_argument("--draws", type=int, default=400, help="bootstrap samples (%(default)s)")

@@ -15,11 +15,12 @@ from trainer import data_files, metrics, model, storage
 from trainer.blocks import DataPart, open_parts
 from trainer.compare.intervals import Interval, paired_differences, trimmed_rmse
 from trainer.compare.plain_table import PlainReader, PlainTable
-from trainer.compare.references import Reference, boosted_trees, linear_model
+from trainer.compare.references import Reference, boosted_trees, linear_model, tuned_trees
 from trainer.compare.served_scores import served_scores
 from trainer.config import Config, OutputConfig
 from trainer.data_files import Part
 from trainer.errors import UserError
+from trainer.label import Task
 from trainer.run_folder import RunFolder
 
 # By task, in the order of the table. trimmed_rmse: without the worst 1% of the rows.
@@ -49,8 +50,14 @@ def open_rows(config: Config, group: str | None) -> tuple[dict[Part, DataPart], 
     """All parts of the data, and the rows that judge: the test rows, else the validation rows.
 
     Raises:
-        UserError: neither is there, or `group` is no column that the config reads.
+        UserError: neither is there, `group` is no column that the config reads, or the label is
+            not compared.
     """
+    if config.label.task not in COMPARED or config.label.transform != "none":
+        raise UserError(
+            f"a comparison knows label.task {' and '.join(COMPARED)} without label.transform; "
+            f"received {config.label.task} with transform {config.label.transform}"
+        )
     files = data_files.find_files(config.data, below(config, "sample"))
     parts = open_parts(config, files)
     judged: Part = "test" if "test" in parts else "validation"
@@ -62,7 +69,7 @@ def open_rows(config: Config, group: str | None) -> tuple[dict[Part, DataPart], 
     part = parts[judged]
     labels, weights, groups = [], [], []
     for block in part.blocks():
-        labels.append(part.label(block))
+        labels.append(part.labels(block)[:, 0])
         weights.append(part.weight(block))
         if group is not None:
             if group not in block.columns:
@@ -89,8 +96,10 @@ def train_model(
     return Contender(name, tuple(scores), float(np.mean(seconds)), "whole job")
 
 
-def train_references(config: Config, parts: Mapping[Part, DataPart], part: Part) -> list[Contender]:
-    """Boosted trees, the linear model and the training mean."""
+def train_references(
+    config: Config, parts: Mapping[Part, DataPart], part: Part, num_trials: int = 0
+) -> list[Contender]:
+    """Boosted trees, also the best of `num_trials`, the linear model and the training mean."""
     task = config.label.task
     reader = PlainReader(config)
     tables = {name: reader.read(one) for name, one in parts.items()}  # train comes first
@@ -98,6 +107,8 @@ def train_references(config: Config, parts: Mapping[Part, DataPart], part: Part)
         ("boosted trees", boosted_trees(tables, task)),
         ("linear", linear_model(tables, task)),
     ]
+    if num_trials:
+        found.insert(1, ("tuned trees", tuned_trees(tables, task, num_trials)))
     contenders = [
         Contender(name, (reference.scores[part],), reference.seconds, reference.note)
         for name, reference in found
@@ -106,17 +117,19 @@ def train_references(config: Config, parts: Mapping[Part, DataPart], part: Part)
 
 
 def measure(
-    task: metrics.Task, label: np.ndarray, score: np.ndarray, weight: np.ndarray
+    task: Task, label: np.ndarray, score: np.ndarray, weight: np.ndarray
 ) -> dict[str, float]:
     """The compared metrics of scores, as `served_scores` gives them; NaN where not defined."""
-    found = metrics.task_metrics(task, label=label, output=score, weight=weight, threshold=0.5)
-    if task == "regression":
+    if task == "binary":
+        found = metrics.binary_metrics(label, score, weight)
+    else:
+        found = metrics.regression_metrics(label, score, weight)
         found["trimmed_rmse"] = trimmed_rmse(label, score, weight)
     return {name: found.get(name, float("nan")) for name in COMPARED[task]}
 
 
 def differences(
-    task: metrics.Task, first: Contender, second: Contender, rows: Rows, num_draws: int
+    task: Task, first: Contender, second: Contender, rows: Rows, num_draws: int
 ) -> dict[str, Interval]:
     """The compared metrics of `first` less those of `second`, with their intervals."""
     return paired_differences(
@@ -149,7 +162,7 @@ def _config_of_run(config: Config, seed: int) -> Config:
     )
 
 
-def _constant(train: PlainTable, judged: PlainTable, task: metrics.Task) -> Contender:
+def _constant(train: PlainTable, judged: PlainTable, task: Task) -> Contender:
     mean = float(np.average(train.label, weights=train.weight))
     score = mean if task == "regression" else float(np.log(mean) - np.log1p(-mean))
     return Contender("constant", (np.full(len(judged.label), score),), 0.0, "training mean")

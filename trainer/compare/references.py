@@ -1,4 +1,4 @@
-"""What a model is compared with: LightGBM and a linear model, untuned, on a plain table.
+"""What a model is compared with: LightGBM, untuned or tuned, and a linear model, on a plain table.
 
 Both get the columns of the config, distances of geo columns included; neither gets its crosses or
 buckets. Scores are logits of a binary task, values of a regression.
@@ -36,12 +36,74 @@ class Reference(NamedTuple):
     note: str
 
 
-def boosted_trees(tables: Tables, task: Task, num_threads: int = 0) -> Reference:
+def boosted_trees(
+    tables: Tables, task: Task, num_threads: int = 0, options: Mapping[str, Any] | None = None
+) -> Reference:
     """LightGBM with early stopping on the validation rows.
+
+    Args:
+        tables: by part.
+        task: of the label.
+        num_threads: 0 for all cores.
+        options: LightGBM's, in the place of its usual choice.
 
     Raises:
         UserError: LightGBM is not installed.
     """
+    began = time.monotonic()
+    trees = _train_trees(tables, task, num_threads, options or {})
+    return _as_reference(trees, tables, time.monotonic() - began, "")
+
+
+def tuned_trees(
+    tables: Tables, task: Task, num_trials: int, num_threads: int = 0, seed: int = 1
+) -> Reference:
+    """LightGBM with the options that do best on the validation rows, of so many trials.
+
+    The search is Optuna's (tree-structured Parzen estimator) and begins with the usual choice.
+
+    Raises:
+        UserError: LightGBM or Optuna is not installed, or there are no validation rows.
+    """
+    if "validation" not in tables:
+        raise UserError("--tuned chooses on validation rows; give data.validation")
+    with _needed():
+        import optuna
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    best: list[Any] = []
+
+    def loss_of(trial: Any) -> float:
+        trees = _train_trees(tables, task, num_threads, _suggest(trial))
+        ((loss,),) = ([*losses.values()] for losses in trees.best_score.values())
+        if not best or loss < best[0]:
+            best[:] = [loss, trees]
+        return float(loss)
+
+    began = time.monotonic()
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    study.enqueue_trial({"learning_rate": LEARNING_RATE, "num_leaves": NUM_LEAVES})
+    study.optimize(loss_of, n_trials=num_trials)
+    note = f"the best of {num_trials} trials, "
+    return _as_reference(best[1], tables, time.monotonic() - began, note)
+
+
+def _suggest(trial: Any) -> dict[str, Any]:
+    """LightGBM's options of a trial."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.2, log=True),
+        "num_leaves": trial.suggest_int("num_leaves", 7, 255, log=True),
+        "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 5, 200, log=True),
+        "feature_fraction": trial.suggest_float("feature_fraction", 0.3, 1.0),
+        "bagging_fraction": trial.suggest_float("bagging_fraction", 0.5, 1.0),
+        "bagging_freq": 1,
+        "lambda_l2": trial.suggest_float("lambda_l2", 1e-3, 30.0, log=True),
+        "cat_smooth": trial.suggest_float("cat_smooth", 1.0, 100.0, log=True),
+        "cat_l2": trial.suggest_float("cat_l2", 1.0, 100.0, log=True),
+    }
+
+
+def _train_trees(tables: Tables, task: Task, num_threads: int, options: Mapping[str, Any]) -> Any:
+    """A booster, stopped early where there are validation rows."""
     with _needed():
         import lightgbm
     train, validation = tables["train"], tables.get("validation")
@@ -54,6 +116,7 @@ def boosted_trees(tables: Tables, task: Task, num_threads: int = 0) -> Reference
         "seed": 1,
         "deterministic": True,
         "verbosity": -1,
+        **options,
     }
 
     def dataset(table: PlainTable, reference: Any = None) -> Any:
@@ -66,23 +129,23 @@ def boosted_trees(tables: Tables, task: Task, num_threads: int = 0) -> Reference
             params=parameters,
         )
 
-    began = time.monotonic()
     train_set = dataset(train)
     if validation is None:
-        trees = lightgbm.train(parameters, train_set, DEFAULT_TREES)
-    else:
-        trees = lightgbm.train(
-            parameters,
-            train_set,
-            MOST_TREES,
-            valid_sets=[dataset(validation, train_set)],
-            callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
-        )
-    seconds = time.monotonic() - began
+        return lightgbm.train(parameters, train_set, DEFAULT_TREES)
+    return lightgbm.train(
+        parameters,
+        train_set,
+        MOST_TREES,
+        valid_sets=[dataset(validation, train_set)],
+        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+    )
+
+
+def _as_reference(trees: Any, tables: Tables, seconds: float, note: str) -> Reference:
     scores = {
         part: np.asarray(trees.predict(t.values, raw_score=True)) for part, t in tables.items()
     }
-    return Reference(scores, seconds, f"{trees.best_iteration or DEFAULT_TREES} trees")
+    return Reference(scores, seconds, f"{note}{trees.best_iteration or DEFAULT_TREES} trees")
 
 
 def linear_model(tables: Tables, task: Task) -> Reference:
@@ -131,6 +194,6 @@ def _needed() -> Iterator[None]:
         yield
     except ImportError as error:
         raise UserError(
-            f"a comparison needs LightGBM and scikit-learn ({error}); do: pip install -e "
+            f"a comparison needs LightGBM, scikit-learn and Optuna ({error}); do: pip install -e "
             "'.[compare]'"
         ) from error
