@@ -44,6 +44,8 @@ def build_rows(
     rows.insert(0, "liked", (rows.pop("rating").astype(float) >= LIKED_STARS).astype(int))
     rows["region"] = rows.pop("zip_code").str[:3]
     rows["genres"] = rows.pop("class").str.replace(" ", "|")
+    # Two movies have a word where a year belongs.
+    rows["release_year"] = rows["release_year"].where(rows["release_year"].str.fullmatch(r"\d{4}"))
     rows["timestamp"] = rows["timestamp"].astype(float).astype("int64")
     return rows.rename(columns={"item_id": "movie_id", "movie_title": "title"})
 
