@@ -47,9 +47,9 @@ def layers_of(model: tf.keras.Model) -> list[Layer]:
         if model.deep.encoding.columns:
             copies, num_bins, width = model.deep.encoding.kernel_FKD.shape
             layers.append(Layer(num_bins, width, copies, inputs_learn=False))
-        layers += [
-            Layer(*dense.kernel.shape) for dense in (*model.deep.hidden, model.deep.output_layer)
-        ]
+        tower = model.deep.tower
+        dense = [*(layer.dense for layer in tower.hidden), tower.output_layer]
+        layers += [Layer(*layer.kernel.shape) for layer in dense]
     return layers
 
 

@@ -19,7 +19,9 @@ ORDER = re.findall(
     statistics rows row_stores row_files row_cache plan metrics token_memory transforms buckets
     scaling encoders number_bank number_encoders geo_encoders id_encoders datetime_encoders
     column_encoders features blocks datasets input tables lookups exchange schedules update_rules
-    clipping optimizers averaging model_size dropout piecewise_linear wide_part deep_part network objective
+    clipping optimizers averaging model_size dropout noise
+    activations normalization cross_network dense_tower piecewise_linear
+    wide_part deep_part network objective
     kept_weights distribution strategy
     program checkpoint evaluation loop tuning observers serving parity replay export run_folder
     run_lock report sidecar model task

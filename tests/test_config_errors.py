@@ -93,8 +93,9 @@ def _describe(values):
         ({"output": {"job_dir": 3}}, "output.job_dir must be a text; received 3"),
         (
             {"model": {"activation": "rleu"}},
-            "model.activation must be 'relu', 'leaky_relu', 'elu', 'gelu', 'selu', 'silu', "
-            "'softplus', 'tanh' or 'sigmoid'; received 'rleu'; did you mean 'relu'?",
+            "model.activation must be 'relu', 'leaky_relu', 'randomized_leaky_relu', 'prelu', "
+            "'elu', 'gelu', 'relu6', 'selu', 'silu', 'swish', 'softplus', 'tanh' or 'sigmoid'; received "
+            "'rleu'; did you mean 'relu'?",
         ),
         (
             {"columns": {"a": {"kind": "numeric", "buckets": "many"}}},

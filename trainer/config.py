@@ -14,7 +14,7 @@ from trainer.config_errors import describe_findings
 from trainer.data_config import DataConfig
 from trainer.errors import UserError, quoted
 from trainer.fields import Auto, Float, Int, unusable_texts
-from trainer.model_config import MOST_UNITS, ModelConfig
+from trainer.model_config import ModelConfig
 from trainer.optimizer_config import OptimizerConfig
 from trainer.schema import Schema
 from trainer.sections import NotNegative, Penalty, Positive, Rate, Section
@@ -192,13 +192,7 @@ class Config(Schema):
             raise ValueError(
                 f"model.loss {self.model.loss!r} does not fit label.task {self.label.task!r}"
             )
-        if self.model.towers != "wide" and not self.model.hidden_units:
-            raise ValueError("model.hidden_units is empty; use model.towers: wide for no deep part")
-        if any(not 1 <= width <= MOST_UNITS for width in self.model.hidden_units):
-            raise ValueError(
-                f"model.hidden_units must be within 1 and {MOST_UNITS}; received "
-                f"{list(self.model.hidden_units)}"
-            )
+        self.model.check()
         self.optimizer.check(self.model.towers)
         if self.training.seconds is not None and self.optimizer.follows_the_run:
             raise ValueError(

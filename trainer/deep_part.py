@@ -12,11 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.dense_tower import DenseTower
 from trainer.dropout import dropout
 from trainer.errors import UserError
 from trainer.features import FeatureLayout
 from trainer.lookups import Lookup, make_lookups, select_columns
 from trainer.model_config import ModelConfig
+from trainer.noise import normal_numbers
 from trainer.piecewise_linear import PiecewiseLinear
 from trainer.tables import Table
 
@@ -59,24 +61,8 @@ class DeepPart(keras.layers.Layer):
             members = [(i, f) for i, f in embedded if f.embedding_dim == width]
             self.lookups += make_lookups(members, width, batch_size, normal, f"embedding_{width}")
         self.tables = [lookup.table for lookup in self.lookups]
-        self.input_dropout, self.dropout = float(config.input_dropout), float(config.dropout)
-        policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
-        self.hidden = [
-            keras.layers.Dense(
-                units,
-                activation=config.activation,
-                kernel_initializer=keras.initializers.HeNormal(next(seeds)),
-                dtype=policy,
-                name=f"hidden_{i}",
-            )
-            for i, units in enumerate(config.hidden_units, start=1)
-        ]
-        self.output_layer = keras.layers.Dense(
-            num_outputs,
-            kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
-            dtype="float32",
-            name="output",
-        )
+        self.input_dropout, self.input_noise = float(config.input_dropout), config.input_noise
+        self.tower = DenseTower(config, num_outputs, seeds, precision)
 
     def call(
         self,
@@ -87,6 +73,9 @@ class DeepPart(keras.layers.Layer):
         seed: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """(B, O) contribution to the logits."""
+        if training and self.input_noise:
+            noise_BN = self.input_noise * normal_numbers(tuple(numbers_BN.shape.as_list()), seed)
+            bounded_BN, numbers_BN = bounded_BN + noise_BN, numbers_BN + noise_BN
         inputs = [select_columns(bounded_BN, self.number_columns)] if self.number_columns else []
         if self.encoding.columns:
             inputs.append(self.encoding(numbers_BN, training=training))
@@ -96,8 +85,4 @@ class DeepPart(keras.layers.Layer):
         x = tf.concat(inputs, axis=1)
         if training and self.input_dropout:
             x = dropout(x, self.input_dropout, seed=seed, layer=0)
-        for number, layer in enumerate(self.hidden, start=1):
-            x = layer(x)
-            if training and self.dropout:
-                x = dropout(x, self.dropout, seed=seed, layer=number)
-        return self.output_layer(tf.cast(x, tf.float32))
+        return self.tower(x, training=training, seed=seed)

@@ -11,12 +11,24 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from trainer.fields import Auto, Int, IntList
-from trainer.sections import Fraction, Rate, Section
+from trainer.sections import Fraction, NotNegative, Penalty, Rate, Section
 
 # A layer of more is a mistake in the unit: two of them have 4 billion weights.
 MOST_UNITS = 65_536
 Activation = Literal[
-    "relu", "leaky_relu", "elu", "gelu", "selu", "silu", "softplus", "tanh", "sigmoid"
+    "relu",
+    "leaky_relu",
+    "randomized_leaky_relu",
+    "prelu",
+    "elu",
+    "gelu",
+    "relu6",
+    "selu",
+    "silu",
+    "swish",
+    "softplus",
+    "tanh",
+    "sigmoid",
 ]
 
 
@@ -27,7 +39,32 @@ class ModelConfig(Section):
     hidden_units: Annotated[IntList, Field(max_length=64)] = Field(
         (128, 128), description="Widths of the deep layers, e.g. 128,64; up to 64 of up to 65,536."
     )
-    activation: Activation = Field("relu", description="Of the deep layers.")
+    activation: Activation = Field(
+        "relu",
+        description="Of the deep layers. leaky_relu: slope 0.01 below 0; randomized_leaky_relu: "
+        "drawn from 1/8 to 1/3, their mean when serving; prelu: learned, from 0.25; swish is silu.",
+    )
+    normalization: Literal["none", "batch", "layer"] = Field(
+        "none",
+        description="Of each deep layer before its activation; batch: over all replicas, when "
+        "serving by moving averages.",
+    )
+    batch_norm_momentum: Fraction = Field(
+        0.99, description="normalization batch: what a step leaves of the moving averages."
+    )
+    residual: bool = Field(
+        False,
+        description="Add its input to the output of each deep layer, projected where widths "
+        "differ.",
+    )
+    cross_layers: Annotated[Int, Field(ge=0, le=64)] = Field(
+        0,
+        description="Layers of a cross network (DCN-v2) on the deep inputs, beside the hidden "
+        "layers; 0: none.",
+    )
+    cross_rank: NotNegative = Field(
+        0, description="Rank of the cross network's matrices; 0: full matrices."
+    )
     dropout: Auto | Fraction = Field(
         "auto",
         description="Probability to DROP a unit of a hidden layer; auto: 0.2 for binary, 0.1 for "
@@ -37,6 +74,11 @@ class ModelConfig(Section):
         "auto",
         description="Probability to drop an input of the deep part; auto: 0.1 for binary, 0 for "
         "regression, whose values come from exact numbers.",
+    )
+    input_noise: Penalty = Field(
+        0.0,
+        description="Standard deviation of Gaussian noise added in training to the scaled numbers "
+        "of the deep part; 0: none.",
     )
     embedding_dim: Literal["auto", "sqrt"] | Annotated[Int, Field(ge=0, le=4096)] = Field(
         8,
@@ -55,6 +97,27 @@ class ModelConfig(Section):
         "kurtosis exceeds 10.",
     )
     huber_delta: Rate = Field(1.0, description="In units of the (standardized) label.")
+
+    def check(self) -> None:
+        """Refuse widths that no layer has, and options that have no effect.
+
+        Raises:
+            ValueError: names the option and what it needs.
+        """
+        if self.towers != "wide" and not self.hidden_units:
+            raise ValueError("model.hidden_units is empty; use model.towers: wide for no deep part")
+        if any(not 1 <= width <= MOST_UNITS for width in self.hidden_units):
+            raise ValueError(
+                f"model.hidden_units must be within 1 and {MOST_UNITS}; received "
+                f"{list(self.hidden_units)}"
+            )
+        momentum = type(self).model_fields["batch_norm_momentum"].default
+        if self.normalization != "batch" and self.batch_norm_momentum != momentum:
+            raise ValueError(
+                "model.batch_norm_momentum has an effect with normalization batch only"
+            )
+        if self.cross_rank and not self.cross_layers:
+            raise ValueError("model.cross_rank has no effect without cross_layers")
 
     def for_task(self, task: str) -> ModelConfig:
         """The section with numbers for a dropout that is auto.

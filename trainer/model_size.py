@@ -47,7 +47,7 @@ def check_size(layout: FeatureLayout, config: ModelConfig, num_outputs: int, mem
             f"the model has {sum(parts.values()):.2g} weights, which take {num_bytes / 1e9:.2g} GB "
             f"to train; this machine has {memory / 1e9:.2g} GB. The largest part is "
             f"{max(parts, key=lambda name: parts[name])}: lower its hash_buckets, bins, "
-            "embedding_dim or model.hidden_units"
+            "embedding_dim, model.hidden_units or model.cross_rank"
         )
     for tower in ("wide", "deep"):
         num_rows = sum(
@@ -71,5 +71,12 @@ def _num_weights(
         found += [(f"the embedding of {f.name}", f.size * f.embedding_dim) for f in layout.ids]
         width = sum(f.embedding_dim for f in layout.ids) + sum(f.deep for f in layout.numbers)
         widths = itertools.pairwise([width, *config.hidden_units])
-        found += [(f"hidden layer {i}", a * b) for i, (a, b) in enumerate(widths, start=1)]
+        # A projection is as large as its layer.
+        matrices = 2 if config.residual else 1
+        found += [
+            (f"hidden layer {i}", a * b * (matrices if a != b else 1))
+            for i, (a, b) in enumerate(widths, start=1)
+        ]
+        cross = 2 * width * config.cross_rank if config.cross_rank else width * width
+        found.append(("the cross network", cross * config.cross_layers))
     return found

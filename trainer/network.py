@@ -19,6 +19,7 @@ from trainer.features import FeatureLayout
 from trainer.lookups import Lookup
 from trainer.model_config import ModelConfig
 from trainer.model_size import check_size, memory_bytes
+from trainer.normalization import STATISTIC
 from trainer.optimizers import Parameter, ParameterKind
 from trainer.wide_part import WidePart
 
@@ -112,10 +113,15 @@ class WideAndDeep(keras.Model):
             tables = {id(table.table): table for table in tower.tables}
             for weight in tower.trainable_variables:
                 table = tables.get(id(weight))
-                kind: ParameterKind = "vector" if weight.name == "bias" else "matrix"
-                if table is not None:
-                    kind = "table"
+                kind = "table" if table is not None else _kind(weight)
                 dense_update = table is None or table.dense_update
                 id_spaces = () if table is None else table.id_spaces
                 found.append(Parameter(weight.value, part, kind, dense_update, id_spaces))
         return found
+
+
+def _kind(weight: keras.Variable) -> ParameterKind:
+    """Of a weight that is no table. The biases of piecewise-linear encodings are no vectors."""
+    if weight.name.startswith(STATISTIC):
+        return "statistic"
+    return "vector" if weight.name == "bias" or len(weight.shape) == 1 else "matrix"
