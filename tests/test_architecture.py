@@ -23,7 +23,7 @@ ORDER = re.findall(
     activations normalization cross_network dense_tower piecewise_linear
     wide_part deep_part network objective
     kept_weights distribution strategy
-    program checkpoint evaluation loop tuning observers serving parity replay export run_folder
+    accumulation program checkpoint evaluation loop tuning observers serving parity replay export run_folder
     run_lock report sidecar model task
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data

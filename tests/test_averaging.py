@@ -63,3 +63,31 @@ def test_checkpoint_brings_the_averages_back_and_holds_no_weights(tmp_path):
     np.testing.assert_array_equal(restored.shadows[1], average.shadows[1])
     names = [name for name, _ in tf.train.list_variables(path) if "OBJECT_GRAPH" not in name]
     assert len(names) == 2
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_weight_that_is_held_at_zero_is_zero_in_the_average(compiled):
+    held, free = (tf.Variable([[4.0, 8.0]]) for _ in range(2))
+    statistic = tf.Variable([1.0])
+    parameters = [
+        Parameter(held, "wide", "matrix"),
+        Parameter(statistic, "deep", "statistic"),
+        Parameter(free, "wide", "matrix"),
+    ]
+    average = MovingAverage(parameters, 0.5, [True, False, False])
+    assert len(average.shadows) == 2, "a statistic is an average already"
+    update = tf.function(average.update, jit_compile=compiled)
+    course = [[[0.0, 6.0]], [[0.0, 2.0]], [[3.0, 0.0]]]
+    expected = {True: np.array([[4.0, 8.0]]), False: np.array([[4.0, 8.0]])}
+    for step, values in enumerate(course):
+        for weight in (held, free):
+            weight.assign(values)
+        update(tf.constant(step, tf.int64))
+        decay = (1 + step) / (10 + step)
+        for holds, shadow in expected.items():
+            shadow += (1 - decay) * (values - shadow)
+            shadow[:] = np.where(holds & np.equal(values, 0), 0, shadow)
+        np.testing.assert_allclose(average.shadows[0], expected[True], rtol=1e-6)
+        np.testing.assert_allclose(average.shadows[1], expected[False], rtol=1e-6)
+    # After two steps at 0 the shadow starts again from 0: 3 / 4 of the way to 3.
+    np.testing.assert_allclose(average.shadows[0], [[0.75 * 3, 0.0]], rtol=1e-6)

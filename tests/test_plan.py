@@ -185,3 +185,14 @@ def test_the_start_line_says_what_was_decided():
         "90 s of 100 rows (10.0 steps an epoch), an evaluation every 3 steps, "
         "at most 2 steps a call"
     )
+
+
+def test_a_batch_must_be_cut_into_parts_for_accumulation():
+    config = TrainingConfig(batch_size=100, accumulate_steps=4)
+    assert make_plan(config, 1000, 0).batch_size == 100
+    with pytest.raises(
+        UserError, match=r"multiple of 8, training.accumulate_steps times 2 repl.*96"
+    ):
+        make_plan(config, 1000, 0, num_replicas=2)
+    auto = TrainingConfig(accumulate_steps=3)
+    assert make_plan(auto, 1000, 0, num_replicas=2).batch_size == 30  # 32, cut to 6 equal parts

@@ -84,11 +84,18 @@ def statistics_of(label, weight=None):
 
 
 def make_program(
-    config, *, batch_size=8, total_steps=100, mean_weight=1.0, labels=(0.0, 1.0), longest_call=64
+    config,
+    *,
+    batch_size=8,
+    total_steps=100,
+    mean_weight=1.0,
+    labels=(0.0, 1.0),
+    longest_call=64,
+    distribution=None,
 ):
     """The model of `LAYOUT` with its compiled steps."""
     objective = Objective(config, statistics_of(labels))
-    distribution = make_one_device()
+    distribution = distribution or make_one_device()
     with distribution.strategy.scope():
         model = WideAndDeep(
             LAYOUT,

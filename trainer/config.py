@@ -28,6 +28,11 @@ class TrainingConfig(Section):
         description="Rows per step over all devices; auto: 2^floor(log2(rows / 28)) within "
         "32..1024.",
     )
+    accumulate_steps: Annotated[Int, Field(ge=1, le=64)] = Field(
+        1,
+        description="Parts of a batch that are computed one after the other, for one update by the "
+        "whole: less memory. Statistics of normalization batch are those of a part.",
+    )
     epochs: Annotated[Float, Field(gt=0, le=1e9)] | None = Field(
         None, description="Budget in passes over the training rows. 40 if no budget is given."
     )

@@ -107,18 +107,22 @@ def make_plan(
 
     Raises:
         UserError: the batch is larger than the training set, or cannot be cut into equal parts for
-            the replicas.
+            the replicas and, by accumulate_steps, within them.
     """
+    num_parts = num_replicas * config.accumulate_steps
     if config.batch_size == "auto":
         batch_size = min(_auto_batch_size(num_rows), num_rows)
-        batch_size = max(batch_size // num_replicas, 1) * num_replicas
+        batch_size = max(batch_size // num_parts, 1) * num_parts
     else:
         batch_size = config.batch_size
-    if batch_size % num_replicas:
-        lower = batch_size // num_replicas * num_replicas
+    if batch_size % num_parts:
+        lower = batch_size // num_parts * num_parts
+        parts = f"{num_replicas} replicas"
+        if config.accumulate_steps > 1:
+            parts = f"{num_parts}, training.accumulate_steps times {parts}"
         raise UserError(
-            f"training.batch_size must be a multiple of {num_replicas} replicas; received "
-            f"{batch_size}. Use {f'{lower} or ' if lower else ''}{lower + num_replicas}"
+            f"training.batch_size must be a multiple of {parts}; received "
+            f"{batch_size}. Use {f'{lower} or ' if lower else ''}{lower + num_parts}"
         )
     if batch_size > num_rows:
         raise UserError(

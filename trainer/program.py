@@ -15,7 +15,9 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
+from trainer.accumulation import Gradient, sum_over_parts
 from trainer.averaging import MovingAverage
+from trainer.columns import Tower
 from trainer.config import Config
 from trainer.distribution import Distribution
 from trainer.errors import UserError
@@ -37,6 +39,8 @@ _COMPILED_STEPS = 6000
 _SEEDS_PER_STEP = 64
 # Between the seeds of replicas, whose dropout must differ; far from neighbouring run seeds.
 _REPLICA_STRIDE = 1_000_003
+# Between those of the parts of a batch.
+_PART_STRIDE = 15_485_863
 
 
 class Program:
@@ -74,13 +78,18 @@ class Program:
         self.distribution, self.strategy = distribution, distribution.strategy
         self.model, self.objective, self.layout = model, objective, layout
         self._seed = config.training.seed
+        self._num_parts = config.training.accumulate_steps
         self._loss_scale = 1.0 / (batch_size * mean_weight)
         with self.strategy.scope():
             self.parameters = model.parameters()
             optimizer = objective.with_learning_rate(config.optimizer)
             self.optimizer = Optimizer(optimizer, self.parameters, total_steps)
             decay = config.optimizer.ema_decay if distribution.has_average else 0.0
-            self.average = MovingAverage(self.parameters, decay) if decay else None
+            self.average = (
+                MovingAverage(self.parameters, decay, self.optimizer.holds_zeros())
+                if decay
+                else None
+            )
             # Tables with sparse updates, by the place of the parameter.
             tables = {id(lookup.table.variable): lookup for lookup in model.lookups()}
             self._sparse = {
@@ -127,7 +136,20 @@ class Program:
     @property
     def num_weights(self) -> int:
         """Numbers that are learned."""
-        return sum(int(p.variable.shape.num_elements()) for p in self.parameters)
+        learned = [p.variable for p in self.parameters if p.kind != "statistic"]
+        return sum(int(variable.shape.num_elements()) for variable in learned)
+
+    def share_of_zeros(self, part: Tower) -> float:
+        """The share of a part's weights, biases aside, that are exactly 0; 0 where there are none.
+
+        Ids that no row had have weight 0 too.
+        """
+        weights = [
+            p.variable for p in self.parameters if p.part == part and p.kind in ("table", "matrix")
+        ]
+        num_weights = sum(int(w.shape.num_elements()) for w in weights)
+        num_other = sum(int(tf.math.count_nonzero(w)) for w in weights)
+        return 1.0 - num_other / num_weights if num_weights else 0.0
 
     def checksums(self) -> list[int]:
         """A checksum below 2**24 of the weights of each local replica: equal for equal weights."""
@@ -215,12 +237,10 @@ class Program:
         self, rows_BW: tf.Tensor, step: tf.Tensor, step_ids: dict[int, StepIds]
     ) -> tuple[tf.Tensor, dict[int, list[tf.Tensor]]]:
         """A step, with only the rows `step_ids` of some tables; also gives these rows, moved."""
-        batch = unpack_rows(rows_BW, self.layout)
         held = {
             i: read_rows(ids.rows, self.optimizer.variables_of(i)) for i, ids in step_ids.items()
         }
         weights = {i: values[0] for i, values in held.items()}
-        sources = [weights.get(i, p.variable) for i, p in enumerate(self.parameters)]
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.stack(
             [
@@ -228,17 +248,52 @@ class Program:
                 tf.cast(step, tf.int32) * _SEEDS_PER_STEP,
             ]
         )
-        tables = {self._sparse[i].table: (weights[i], ids.position) for i, ids in step_ids.items()}
+        positions = {i: ids.position for i, ids in step_ids.items()}
+        loss, gradients = sum_over_parts(
+            lambda *part: self._part_gradients(*part, seed, weights),
+            rows_BW,
+            positions,
+            num_parts=self._num_parts,
+        )
+        # Each part of each replica gives a gradient of the whole statistic.
+        share = 1.0 / (self._num_parts * self.strategy.num_replicas_in_sync)
+        gradients = [
+            g * share if p.kind == "statistic" else g
+            for p, g in zip(self.parameters, gradients, strict=True)
+        ]
+        moved = self.optimizer.apply(gradients, step, held)
+        if self.average is not None:
+            self.average.update(step)
+        return loss, moved
+
+    def _part_gradients(
+        self,
+        rows_BW: tf.Tensor,
+        positions: dict[int, tf.Tensor],
+        number: int,
+        seed: tf.Tensor,
+        weights: dict[int, tf.Tensor],
+    ) -> tuple[tf.Tensor, list[Gradient]]:
+        """Of one part of a replica's rows.
+
+        Args:
+            rows_BW: packed.
+            positions: of the ids in the rows that stand for tables, by the place of the parameter.
+            number: of the part.
+            seed: (2,) int32 of step and replica.
+            weights: the rows that stand for tables.
+        """
+        if number:
+            seed += tf.constant([number * _PART_STRIDE, 0])
+        batch = unpack_rows(rows_BW, self.layout)
+        sources = [weights.get(i, p.variable) for i, p in enumerate(self.parameters)]
+        tables = {self._sparse[i].table: (weights[i], x) for i, x in positions.items()}
         with held_instead(tables), tf.GradientTape() as tape:
             tape.watch(list(weights.values()))
             logits = self.model(batch.ids, batch.numbers, training=True, seed=seed)
             losses_B = self.objective.loss(batch.label, logits)
             loss = tf.reduce_sum(losses_B * batch.weight) * self._loss_scale
-        gradients = tape.gradient(loss, sources)
-        moved = self.optimizer.apply(gradients, step, held)
-        if self.average is not None:
-            self.average.update(step)
-        return loss, moved
+        return loss, tape.gradient(loss, sources)
 
     def _predict(self, rows_PW: tf.Tensor) -> tf.Tensor:
         """(P, O) float32 logits of packed rows, on the replicas of this process."""

@@ -97,6 +97,7 @@ def build_report(
         "rows": {name: store.num_rows for name, store in stores.items()},
         "storage": {name: store.kind for name, store in stores.items()},
         "num_weights": program.num_weights,
+        "wide_zero_weights": round(program.share_of_zeros("wide"), 6),
         "examples_per_second": round(state.step * batch_size / state.seconds),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "model_dir": exported.model_dir,
@@ -122,5 +123,10 @@ def log_summary(report: Mapping[str, Any]) -> None:
         logger.info("%-10s  %-9s  %s", part, "model", format_metrics(metrics))
         for name, baseline in report["baselines"].items():
             logger.info("%-10s  %-9s  %s", part, name, format_metrics(baseline[part]))
+    if report["wide_zero_weights"]:
+        logger.info(
+            "weights of the wide part that are exactly 0: %.1f %%",
+            100 * report["wide_zero_weights"],
+        )
     logger.info("model: %s", report["model_dir"])
     logger.info("done in %.1f s", report["seconds"]["total"])
