@@ -12,19 +12,19 @@ ORDER = re.findall(
     r"\w+",
     """
     __init__ errors redaction outcome quick_imports fields
-    column_base number_columns id_columns bag_columns columns schema config_errors sections data_config
+    column_base label number_columns id_columns bag_columns columns schema config_errors sections data_config
     model_config optimizer_config config
     yaml_text compat flags cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff
-    sample memory_tables data_files parallel cells csv_records csv_files parquet_files reader sampling tallies
-    statistics rows row_stores row_files row_cache plan metrics token_memory transforms buckets
-    scaling encoders number_bank number_encoders geo_encoders id_encoders datetime_encoders
-    column_encoders features blocks datasets input tables lookups exchange schedules update_rules
+    sample memory_tables data_files parallel cells vectors value_lists csv_records csv_files parquet_files reader sampling tallies
+    statistics labels rows row_stores row_files row_cache plan metrics class_metrics token_memory transforms vocabularies bags buckets
+    scaling encoders number_bank number_encoders geo_encoders vector_encoders id_encoders bag_encoders datetime_encoders
+    column_encoders features tfrecord_files blocks datasets input tables table_plans lookups exchange schedules update_rules
     clipping optimizers averaging model_size dropout noise
-    activations normalization cross_network dense_tower piecewise_linear
-    wide_part deep_part network objective
+    activations normalization cross_network dense_tower piecewise_linear wide_part deep_part network losses number_head class_heads objective
     kept_weights distribution strategy
-    accumulation program checkpoint evaluation loop tuning observers serving parity replay export run_folder
-    run_lock report sidecar model task
+    accumulation program checkpoint evaluation loop tuning observers serving answers parity replay export run_folder
+    run_lock report sidecar trained_model model task
+    table_sinks convert
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data
     check_run check_study check_trials check_metric check fake_cloud package trials job_service

@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Bools = npt.NDArray[np.bool_]
-DType = Literal["float", "int", "string", "dictionary"]
+DType = Literal["float", "int", "string", "dictionary", "vector"]
 
 ARROW_TYPES: dict[str, Any] = {
     "float": pa.float32(),
     "int": pa.int64(),
     "string": pa.string(),
     "dictionary": pa.string(),
+    "vector": pa.string(),  # as a cell of text; see vectors.py
 }
 # What Arrow's CSV reader takes for a number, once spaces and tabs around it are gone.
 _FLOAT = re.compile(
@@ -38,7 +39,8 @@ class ReadColumn(NamedTuple):
     """A column to read and what its cells must satisfy; a row that does not is a bad row.
 
     float gives float32, int int64, string string arrays, dictionary either string arrays or, where
-    the file has such, dictionary<int32, string> ones, each with nulls where a value is missing.
+    the file has such, dictionary<int32, string> ones, vector FixedSizeList<float32> ones of `size`
+    numbers, each with nulls where a value is missing.
     """
 
     name: str
@@ -48,6 +50,8 @@ class ReadColumn(NamedTuple):
     maximum: float | None = None  # inclusive; numbers only
     allowed: tuple[str, ...] | None = None  # texts, or numbers as text; missing values pass
     role: str = "column"  # how messages call it: column, label, weight
+    size: int = 0  # numbers of a vector
+    delimiter: str | None = None  # joins the values of a list to a text; None: lists are refused
 
 
 class Problem(NamedTuple):
@@ -173,6 +177,11 @@ def _violations(values: pa.Array, column: ReadColumn) -> Iterator[Violation]:
         yield from _number_violations(values, column)
         return
     name = _name(column)
+    if column.dtype == "vector":
+        numbers = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.size)
+        is_infinite = _to_bools(values.is_valid())
+        is_infinite[is_infinite] = np.isinf(numbers).any(axis=1)
+        yield is_infinite, lambda row: f"{name}: {values[row].as_py()} is not finite"
     if column.required and values.null_count:
         yield _is_null(values), lambda row: f"{name} is missing"
     if column.allowed is not None:

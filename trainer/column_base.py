@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from trainer.fields import Auto, Int
 
 Tower = Literal["wide", "deep"]
-RawType = Literal["float", "int", "string"]
+RawType = Literal["float", "int", "string", "vector"]
 
 # Ids are int32, and a part of the model stacks the ids of several columns in one table.
 MOST_IDS = 2**30
@@ -26,6 +26,15 @@ class RawColumn(NamedTuple):
 
     name: str
     dtype: RawType
+    size: int = 0  # numbers of a vector
+
+    def describe(self) -> str:
+        """How it is read, for messages.
+
+        >>> RawColumn("v", "vector", 3).describe(), RawColumn("x", "float").describe()
+        ('vector of 3', 'float')
+        """
+        return f"{self.dtype} of {self.size}" if self.size else self.dtype
 
 
 class ColumnBase(BaseModel):

@@ -2,8 +2,8 @@
 
 A file is cut into chunks of whole records, which threads convert on their own. A chunk that Arrow's
 typed conversion refuses is converted again as text, cell by cell, so one bad row costs one chunk.
-Imports cells, csv_records, parallel, storage, errors, numpy and
-Arrow; must not count bad rows or know about other files.
+Imports cells, vectors, csv_records, parallel, storage, errors, numpy and Arrow; must not count bad
+rows or know about other files.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from trainer.cells import (
 from trainer.csv_records import first_records, last_record_end, quote_positions, take_record
 from trainer.errors import UserError, listed, nearest
 from trainer.parallel import map_in_order
+from trainer.vectors import text_vectors
 
 # A block of some 53,000 rows of the taxi table: large enough for the encoder, whose every operation
 # costs a microsecond however few rows it has (against 1 MiB, taxi rows are read and encoded 1.2
@@ -138,7 +139,12 @@ class CsvFile:
             types = {column.name: ARROW_TYPES[column.dtype] for column in self._columns}
             table = self._parse_chunk(chunk, types, tuple(self._format.null_values))
             arrays = {column.name: _single(table[column.name]) for column in self._columns}
-            return check_rows(arrays, self._columns, table.num_rows, [])
+            problems = []
+            for column in self._columns:
+                if column.dtype == "vector":
+                    arrays[column.name], unfit = text_vectors(arrays[column.name], column, ())
+                    problems += unfit
+            return check_rows(arrays, self._columns, table.num_rows, problems)
         except pa.ArrowInvalid:
             return self._convert_as_text(chunk)
 
@@ -170,7 +176,8 @@ class CsvFile:
                     [cell.decode().encode(encoding) for cell in cells.to_pylist()], pa.binary()
                 )
             text, undecodable = decode_utf8(cells, column)
-            arrays[column.name], unreadable = convert_text(text, column, self._format.null_values)
+            convert = text_vectors if column.dtype == "vector" else convert_text
+            arrays[column.name], unreadable = convert(text, column, self._format.null_values)
             problems += undecodable + unreadable
         rows = check_rows(arrays, self._columns, table.num_rows, problems)
         found = [Problem(int(numbers[row]), reason) for row, reason in rows.problems]

@@ -24,8 +24,10 @@ class DataConfig(Section):
     )
     validation: TextList = Field((), description="Files of the validation rows; or use split.")
     test: TextList = Field((), description="Files scored once, after training; or use split.")
-    format: Literal["auto", "csv", "parquet"] = Field(
-        "auto", description="auto: by suffix, .parquet or else CSV (.gz is unpacked)."
+    format: Literal["auto", "csv", "parquet", "tfrecord"] = Field(
+        "auto",
+        description="auto: by suffix, .parquet, .tfrecord (of tf.Example), or else CSV; .gz is "
+        "unpacked.",
     )
     column_names: TextList | None = Field(
         None, description="Columns of a CSV without a header, in order; not given: a header line."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,10 @@ from trainer.data_config import DataConfig
 from trainer.errors import UserError, listed
 from trainer.memory_tables import TABLE_PREFIX, DataFile, MemoryTable, memory_table
 
+# table: in memory.
+Format = Literal["auto", "csv", "parquet", "tfrecord", "table"]
+# Shards are often numbered: a.tfrecord-00001-of-00004.
+_TFRECORD = re.compile(r"\.tfrecords?(-\d+-of-\d+)?(\.gz)?$")
 Part = Literal["train", "validation", "test"]
 # By part; a pandas DataFrame or an Arrow table each.
 Tables = Mapping[Part, Any]
@@ -75,6 +80,21 @@ def find_files(
             local = (_sample_pattern(p, sample_dir) for p in found)
             files[part] = tuple(file for p in local for file in storage.list_files(p))
     return files
+
+
+def format_of(path: DataFile, declared: Format) -> Format:
+    """How a file is written: as declared, where that is auto by the end of its name.
+
+    >>> [format_of(p, "auto") for p in ("a.parquet", "a.csv.gz", "a.tfrecord-00001-of-00004.gz")]
+    ['parquet', 'csv', 'tfrecord']
+    """
+    if isinstance(path, MemoryTable):
+        return "table"
+    if declared != "auto":
+        return declared
+    if path.endswith(".parquet"):
+        return "parquet"
+    return "tfrecord" if _TFRECORD.search(path) else "csv"
 
 
 def _table(name: str, part: Part, tables: Tables) -> MemoryTable:

@@ -13,6 +13,7 @@ from trainer.column_base import STRICT, ColumnBase, IdColumn
 from trainer.fields import Auto, Float, FloatList, Int
 
 Distance = Literal["haversine", "manhattan", "bearing"]
+Scale = Literal["auto", "zscore", "minmax", "maxabs", "log", "log1p", "none"]
 
 
 class NumericOptions(BaseModel):
@@ -20,7 +21,7 @@ class NumericOptions(BaseModel):
 
     model_config = STRICT
 
-    scale: Literal["auto", "zscore", "minmax", "maxabs", "log", "log1p", "none"] = Field(
+    scale: Scale = Field(
         "auto",
         description="Scaling of the number for the deep part. auto: log1p then z-score where the "
         "minimum is at least 0 and the maximum above 20 times the upper quartile, else z-score. "
@@ -72,6 +73,25 @@ class Numeric(ColumnBase, NumericOptions):
     """A number: scaled, encoded piecewise-linearly, and bucketized."""
 
     kind: Literal["numeric"] = "numeric"
+
+
+class Vector(ColumnBase, NumericOptions):
+    """A list of `size` numbers, such as an embedding; number i of `c` is `c.i`, from 0 on."""
+
+    kind: Literal["vector"] = "vector"
+    size: Annotated[Int, Field(ge=1, le=65_536)] = Field(
+        description="Numbers of each row; a row with more or fewer is a bad row."
+    )
+    scale: Scale = Field(
+        "zscore", description="Scaling of each number by its own statistics, as of a numeric."
+    )
+    piecewise_linear: Annotated[Int, Field(ge=0, le=256)] = Field(
+        0, description="Bins of the piecewise-linear encoding of each number; 0: none."
+    )
+    buckets: Auto | Annotated[Int, Field(ge=0, le=4096)] = Field(
+        0, description="Buckets of each number for the wide part; 0: none."
+    )
+    indicators: bool = Field(False, description="0/1 features for zeros of each number.")
 
 
 class Bucketized(IdColumn):

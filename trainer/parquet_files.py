@@ -1,6 +1,6 @@
 """Parquet files, and tables in memory, as blocks of typed columns.
 
-Imports cells, csv_files, memory_tables, parallel, storage, errors and Arrow.
+Imports cells, value_lists, vectors, csv_files, memory_tables, parallel, storage, errors and Arrow.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from trainer.csv_files import Rows, check_names, check_rows
 from trainer.errors import UserError
 from trainer.memory_tables import BATCH_ROWS, MemoryTable
 from trainer.parallel import map_in_order
+from trainer.value_lists import is_list, join_lists
+from trainer.vectors import list_vectors, text_vectors
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -151,16 +153,27 @@ def cast_column(values: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Pr
         # Arrow can do little with the short ones.
         values = values.cast(pa.decimal128(values.type.precision, values.type.scale))
     problems: list[Problem] = []
+    if pa.types.is_nested(values.type):
+        return (list_vectors if column.delimiter is None else _list_texts)(values, column)
     if _is_bytes(values.type):
         values, problems = decode_utf8(values.cast(pa.binary()), column)
     if _is_text(values.type):
-        converted, unreadable = convert_text(values.cast(pa.string()), column, ("",))
+        convert = text_vectors if column.dtype == "vector" else convert_text
+        converted, unreadable = convert(values.cast(pa.string()), column, ("",))
         return converted, problems + unreadable
     if column.dtype in ("string", "dictionary"):
         return convert_text(_to_text(values), column, ())
     if column.dtype == "float":
         return values.cast(pa.float64(), safe=False).cast(pa.float32(), safe=False), []
     return _to_int(values, column)
+
+
+def _list_texts(lists: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Problem]]:
+    """Lists of values of any plain type, joined; what is no UTF-8 within is left out."""
+    texts, _ = cast_column(lists.flatten(), column._replace(dtype="string"))
+    joined, problems = join_lists(lists, texts, column.delimiter or "", column.name)
+    converted, _ = convert_text(joined, column, ("",))
+    return converted, problems
 
 
 def _has_plain_texts(values: pa.DictionaryArray) -> bool:
@@ -180,12 +193,30 @@ def _drop_empty(values: pa.DictionaryArray) -> pa.DictionaryArray:
 def _check_type(path: str, found: Any, column: ReadColumn) -> None:
     types = pa.types
     is_time = types.is_temporal(found)
+    if column.dtype == "vector":
+        if not (_is_list_of_numbers(found) or _is_text(found)):
+            raise UserError(
+                f"{path}: column {column.name!r} has type {found}, expected lists of "
+                f"{column.size} numbers"
+            )
+        return
+    if column.delimiter is not None and is_list(found):
+        return
     if types.is_nested(found) or (is_time and column.dtype in ("float", "int")):
         hint = "; declare it as a datetime with a text format" if is_time else ""
         raise UserError(
             f"{path}: column {column.name!r} has type {found}, "
             f"which cannot be read as {column.dtype}{hint}"
         )
+
+
+def _is_list_of_numbers(found: Any) -> bool:
+    types = pa.types
+    is_list = types.is_list(found) or types.is_large_list(found) or types.is_fixed_size_list(found)
+    if not is_list:
+        return False
+    of = found.value_type
+    return bool(types.is_floating(of) or types.is_integer(of) or types.is_null(of))
 
 
 def _is_bytes(found: Any) -> bool:

@@ -1,7 +1,7 @@
 """Files and tables in memory as blocks of typed columns, in a fixed order, bad rows accounted for.
 
-Imports csv_files, parquet_files, memory_tables, cells, storage and errors; must not know what a
-column is for, and must not encode anything.
+Imports csv_files, parquet_files, data_files, memory_tables, cells, storage and errors; must not
+know what a column is for, and must not encode anything.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from trainer import storage
 from trainer.cells import Problem, ReadColumn
-from trainer.csv_files import CsvFile, CsvFormat
+from trainer.csv_files import CsvFile, CsvFormat, Rows
+from trainer.data_files import Format, format_of
 from trainer.errors import UserError, listed, nearest
 from trainer.memory_tables import DataFile, MemoryTable
 from trainer.parquet_files import ParquetFile, TableFile
@@ -27,8 +28,6 @@ from trainer.parquet_files import ParquetFile, TableFile
 __all__ = ["BadRows", "Block", "ReadColumn", "Source", "read_blocks"]
 
 MAX_EXAMPLES = 10
-# A source of rows, its columns checked.
-RowsFile = CsvFile | ParquetFile | TableFile
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +38,9 @@ class Source:
 
     files: tuple[DataFile, ...]  # in the order of reading
     columns: tuple[ReadColumn, ...]
-    format: Literal["auto", "csv", "parquet"] = "auto"  # auto: by suffix, .parquet or else CSV
+    format: Format = "auto"  # auto: by suffix, see data_files.format_of
+    # Opens a TFRecord file; handed in, for that takes TensorFlow. None: there are none.
+    open_tfrecord: Callable[[str, tuple[ReadColumn, ...]], RowsFile] | None = None
     column_names: tuple[str, ...] | None = None  # of CSV files without a header
     delimiter: str = ","  # CSV only
     null_values: tuple[str, ...] = ("",)  # texts that mean missing; CSV only, Parquet has nulls
@@ -62,6 +63,22 @@ class Source:
                     f"data.column_names has no {column.name!r}{nearest(column.name, names)}; "
                     f"it has {listed(names)}"
                 )
+
+
+class RowsFile(Protocol):
+    """An open file, or a table, its columns checked."""
+
+    names: tuple[str, ...]
+    has_rows: bool
+
+    @property
+    def has_header(self) -> bool:
+        """Whether its first line is none of its rows."""
+        ...
+
+    def read(self) -> Iterator[Rows]:
+        """Stretches of it, in order."""
+        ...
 
 
 class BadRows:
@@ -152,11 +169,11 @@ def fingerprint_of(file: DataFile) -> str:
 def _open(source: Source, path: DataFile) -> RowsFile:
     if isinstance(path, MemoryTable):
         return TableFile(path, source.columns)
-    is_parquet = source.format == "parquet" or (
-        source.format == "auto" and path.endswith(".parquet")
-    )
-    if is_parquet:
+    found = format_of(path, source.format)
+    if found == "parquet":
         return ParquetFile(path, source.columns)
+    if found == "tfrecord" and source.open_tfrecord is not None:
+        return source.open_tfrecord(path, source.columns)
     csv_format = CsvFormat(source.column_names, source.delimiter, source.null_values)
     return CsvFile(path, csv_format, source.columns)
 
