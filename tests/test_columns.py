@@ -14,6 +14,8 @@ def test_every_kind_is_known_by_its_name():
         "categorical",
         "identity",
         "boolean",
+        "multi_hot",
+        "text",
         "datetime",
         "geo",
         "weight",

@@ -5,7 +5,10 @@ from trainer.config import Config
 from trainer.config_errors import describe_findings
 
 BASE = {"columns": {"a": "numeric"}, "label": {"column": "y", "task": "binary"}}
-KINDS = "numeric, bucketized, categorical, identity, boolean, datetime, geo, weight, key, ignore"
+KINDS = (
+    "numeric, bucketized, categorical, identity, boolean, multi_hot, text, "
+    "datetime, geo, weight, key, ignore"
+)
 TRIP = {"kind": "geo", "from_point": ["p", "q"], "to_point": ["r", "s"]}
 
 

@@ -68,13 +68,23 @@ def test_dense_gradients_and_rows_are_added_up_over_three_replicas(tmp_path):
 
 @pytest.mark.parametrize(
     ("id_spaces", "num_ids", "expected"),
-    [((), 50, 50), ((100,), 50, 50), ((10,), 50, 10), ((2, 30, 40), 75, 2 + 25 + 25)],
+    [
+        ((), 50, 50),
+        (((100, 1),), 50, 50),
+        (((10, 1),), 50, 10),
+        (((2, 1), (30, 1), (40, 1)), 75, 2 + 25 + 25),
+        (((40, 3), (100, 1)), 40, 30 + 10),
+        (((25, 3), (100, 1)), 40, 25 + 10),
+    ],
 )
 def test_most_ids_is_what_the_worst_batch_has(id_spaces, num_ids, expected):
     assert most_ids(id_spaces, num_ids) == expected
     if id_spaces:
-        share = num_ids // len(id_spaces)
-        worst = [{(k, i % size) for i in range(share)} for k, size in enumerate(id_spaces)]
+        num_rows = num_ids // sum(count for _, count in id_spaces)
+        worst = [
+            {(k, i % size) for i in range(num_rows * count)}
+            for k, (size, count) in enumerate(id_spaces)
+        ]
         assert len(set.union(*worst)) == expected
 
 

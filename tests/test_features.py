@@ -15,10 +15,10 @@ from trainer.features import (
     IdFeature,
     geo_numbers,
     read_columns,
-    read_vocabularies,
 )
 from trainer.reader import ReadColumn
 from trainer.statistics import StatisticsBuilder
+from trainer.vocabularies import read_vocabularies
 
 NUM_ROWS = 400
 LABEL = {"column": "y", "task": "regression"}
@@ -397,25 +397,3 @@ def test_a_vocabulary_file_has_a_token_a_line(tmp_path):
 
     assert vocabularies == {"city": ("Rome", "S\u00e3o Paulo", "Oslo")}
     assert encoded.ids.numpy().tolist() == [[4], [3], [1]]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("\n", "v.txt has no token; expected one a line"),
-        ("a\nb\na", "v.txt has 'a' twice; a token"),
-    ],
-)
-def test_a_bad_vocabulary_file_is_named(tmp_path, text, message):
-    config = _with_vocabulary(tmp_path / "v.txt", text)
-
-    with pytest.raises(UserError, match=message):
-        read_vocabularies(config)
-
-
-def test_an_absent_vocabulary_file_is_an_error(tmp_path):
-    path = str(tmp_path / "none.txt")
-    columns = {"city": {"kind": "categorical", "vocabulary_file": path}}
-
-    with pytest.raises(UserError, match="none"):
-        read_vocabularies(_config(columns, crosses=[]))

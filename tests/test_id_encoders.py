@@ -1,29 +1,17 @@
 import numpy as np
 import pyarrow as pa
-import pytest
 import tensorflow as tf
 
 from trainer.columns import Boolean, Categorical, Identity
 from trainer.encoders import IdFeature
-from trainer.errors import UserError
 from trainer.id_encoders import (
     BooleanEncoder,
     CategoricalEncoder,
     CrossEncoder,
     IdentityEncoder,
-    choose_vocabulary,
     encode_crosses,
 )
 from trainer.schema import Cross
-from trainer.statistics import StatisticsBuilder
-
-
-def _statistics(tokens):
-    builder = StatisticsBuilder([], ["c"], "y")
-    column = pa.array(tokens, pa.string())
-    ids = np.arange(len(tokens), dtype=np.uint64)
-    builder.add({"c": column, "y": np.zeros(len(tokens))}, ids)
-    return builder.finalize()
 
 
 def _categorical(vocabulary=(), **options):
@@ -74,46 +62,6 @@ def test_other_alphabets_and_spaces_are_tokens_of_their_own():
     encoder = _categorical(["\u00e9t\u00e9", " a"])
 
     assert _ids(encoder, ["\u00e9t\u00e9", " a", "a"]) == [2, 3, 1]
-
-
-def test_a_vocabulary_is_sorted_by_count_and_then_by_token():
-    statistics = _statistics(["b"] * 3 + ["a"] * 3 + ["c"] * 5 + ["d", None, ""])
-
-    tokens = choose_vocabulary("c", Categorical(min_frequency=2), statistics)
-
-    assert tokens == ["c", "a", "b"]
-    assert choose_vocabulary("c", Categorical(min_frequency=1, top_k=2), statistics) == ["c", "a"]
-
-
-@pytest.mark.parametrize(
-    ("num_rows", "least"), [(100, 1), (500, 5), (1000, 10), (50_000, 10), (100_000, 20)]
-)
-def test_the_automatic_frequency_follows_the_rows(num_rows, least):
-    counts = {"enough": least, "few": least - 1}
-    tokens = [token for token, count in counts.items() for _ in range(count)]
-
-    statistics = _statistics(tokens + ["rest"] * (num_rows - len(tokens)))
-
-    vocabulary = choose_vocabulary("c", Categorical(), statistics)
-    assert sorted(vocabulary) == ["enough", "rest"]
-
-
-def test_a_vocabulary_without_tokens_is_warned_of(caplog):
-    tokens = choose_vocabulary("c", Categorical(min_frequency=9), _statistics(["a", "b"]))
-
-    assert tokens == []
-    assert "c: no token has 9 rows, so all are out of vocabulary" in caplog.text
-    assert _ids(_categorical(tokens), ["a", ""]) == [1, 0]
-
-
-def test_an_all_missing_category_is_an_error():
-    with pytest.raises(UserError, match="every training value of 'c' is missing; a feature needs"):
-        choose_vocabulary("c", Categorical(), _statistics(["", None]))
-
-
-def test_statistics_of_another_schema_are_an_error():
-    with pytest.raises(UserError, match="the statistics have no tokens of 'z'"):
-        choose_vocabulary("x", Categorical(source="z"), _statistics(["a"]))
 
 
 def test_booleans_in_any_spelling():

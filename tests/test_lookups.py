@@ -1,14 +1,16 @@
 """trainer.lookups: look-ups against numpy, and rows that are held, moved and written back."""
 
 import functools
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tiny_table import ROWS, make_config, make_program, make_rows
 
-from trainer import lookups
+from trainer import lookups, table_plans
 from trainer.encoders import IdFeature
+from trainer.features import FeatureLayout
 from trainer.lookups import (
     held_instead,
     make_lookups,
@@ -17,46 +19,101 @@ from trainer.lookups import (
     select_columns,
     write_rows,
 )
+from trainer.table_plans import deep_plans
 from trainer.tables import Table
 
 OPTIMIZERS = ["ftrl", "adam", "adamw", "adagrad", "sgd"]
 
 
-def feature(name, size):
-    return IdFeature(name, size, wide=True, embedding_dim=2)
+def make(*features, batch_size=100, initial=MappingProxyType({}), table_sd=1.0):
+    plans = deep_plans(FeatureLayout(features, ()))
+    normal = functools.partial(Table, initializer_sd=table_sd, seed=3)
+    return make_lookups(plans, batch_size, normal, initial)
 
 
-def make(features, batch_size=100):
-    normal = functools.partial(Table, initializer_sd=1.0, seed=3)
-    return make_lookups(features, 2, batch_size, normal, "table")
+def feature(name, size, **options):
+    return IdFeature(name, size, wide=True, embedding_dim=2, **options)
 
 
-def test_features_of_many_ids_have_a_table_of_their_own():
-    features = [
-        (0, feature("a", 5)),
-        (2, feature("b", 32_769)),
-        (3, feature("c", 32_768)),
-    ]
-    small, large = make(features)
-    assert (small.columns, small.offsets.tolist()) == ((0, 3), [0, 5])
-    assert (large.columns, large.offsets.tolist()) == ((2,), [0])
-    assert [k.table.name for k in (small, large)] == ["table", "table_large"]
-    assert [k.table.variable.shape for k in (small, large)] == [
-        (32_773, 2),
-        (32_769, 2),
-    ]
-    assert [k.table.id_spaces for k in (small, large)] == [(5, 32_768), (32_769,)]
+def test_large_tables_against_the_batch_are_updated_by_rows():
+    features = [feature("a", 5), feature("b", 32_769), feature("c", 32_768)]
     # 8 rows per id: 1,600 and 800 are fewer than the tables have.
-    assert [k.table.dense_update for k in (small, large)] == [False, False]
-    assert [k.table.dense_update for k in make(features, 4097)] == [True, True]
+    assert [k.table.dense_update for k in make(*features)] == [False, False]
+    assert [k.table.dense_update for k in make(*features, batch_size=4097)] == [True, True]
+    assert [k.table.id_spaces for k in make(*features)] == [((5, 1), (32_768, 1)), ((32_769, 1),)]
 
 
 def test_rows_are_those_of_the_columns_behind_their_offsets():
-    (lookup,) = make([(0, feature("a", 5)), (2, feature("b", 7))])
+    (lookup,) = make(feature("a", 5), IdFeature("wide", 100, True, 0), feature("b", 7))
     ids = np.array([[4, 99, 6], [0, 99, 0]], np.int32)
     table = lookup.table.variable.numpy()
     expected = np.stack([table[ids[:, 0]], table[5 + ids[:, 2]]], axis=1)
     np.testing.assert_array_equal(lookup(tf.constant(ids)), expected)
+
+
+POOLED = {
+    "mean": lambda rows: rows.mean(axis=0),
+    "sum": lambda rows: rows.sum(axis=0),
+    "sqrtn": lambda rows: rows.sum(axis=0) / np.sqrt(len(rows)),
+}
+
+
+@pytest.mark.parametrize("combiner", POOLED)
+def test_several_ids_of_a_feature_become_one_row(combiner):
+    features = [feature("a", 5), feature("tags", 7, slots=3, combiner=combiner), feature("b", 4)]
+    (lookup,) = make(*features)
+    ids = np.array([[4, 6, 2, 0, 3], [0, 5, 0, 0, 1], [1, 0, 0, 0, 2], [1, 3, 3, 3, 2]], np.int32)
+    table = lookup.table.variable.numpy()
+    # Three slots, of which those with 0 are empty; a row without any has the row of "missing".
+    used = [[6, 2], [5], [0], [3, 3, 3]]
+    tags = [POOLED[combiner](table[5 + np.array(row)]) for row in used]
+    expected = np.stack([table[ids[:, 0]], tags, table[12 + ids[:, 4]]], axis=1)
+    np.testing.assert_allclose(lookup(tf.constant(ids)), expected, rtol=1e-6)
+
+
+def test_empty_slots_move_nothing():
+    (lookup,) = make(feature("tags", 7, slots=3))
+    with tf.GradientTape() as tape:
+        rows = lookup(tf.constant([[6, 2, 0], [0, 0, 0]]))
+        loss = tf.reduce_sum(rows[0]) + 10 * tf.reduce_sum(rows[1])
+    gradient = tf.convert_to_tensor(tape.gradient(loss, lookup.table.variable)).numpy()
+    expected = np.zeros((7, 2))
+    expected[[6, 2]], expected[0] = 0.5, 10
+    np.testing.assert_allclose(gradient, expected)
+
+
+def test_gradients_of_a_shared_embedding_add_up():
+    shared = {"shared": "city"}
+    (lookup,) = make(feature("from", 6, **shared), feature("via", 6, slots=2, **shared))
+    ids = tf.constant([[4, 4, 5], [1, 4, 0]])
+    factors = np.random.default_rng(1).normal(size=(2, 2, 2)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(lookup(ids) * factors)
+    gradient = tf.convert_to_tensor(tape.gradient(loss, lookup.table.variable)).numpy()
+    expected = np.zeros((6, 2))
+    expected[4] = factors[0, 0] + factors[0, 1] / 2 + factors[1, 1]
+    expected[5] = factors[0, 1] / 2
+    expected[1] = factors[1, 0]
+    assert lookup.table.variable.shape == (6, 2)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+
+
+def test_features_begin_with_given_rows_and_the_others_as_drawn():
+    features = [feature("a", 5), feature("b", 4), feature("c", 3)]
+    given = np.arange(8, dtype=np.float32).reshape(4, 2)
+    (drawn,), (lookup,) = make(*features), make(*features, initial={"b": given})
+    expected = drawn.table.variable.numpy()
+    expected[5:9] = given
+    np.testing.assert_array_equal(lookup.table.variable, expected)
+
+
+def test_frozen_rows_take_no_gradient():
+    trained, frozen = make(feature("a", 5), feature("b", 4, frozen=True))
+    assert trained.table.trainable_variables
+    assert not frozen.table.trainable_variables
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(frozen(tf.constant([[1, 2]])))
+    assert tape.gradient(loss, frozen.table.variable) is None
 
 
 def test_all_columns_are_the_tensor_itself():
@@ -84,7 +141,7 @@ def test_rows_are_read_and_written_back_once_an_id():
 
 
 def test_look_ups_take_held_rows_within_the_block_only():
-    (lookup,) = make([(0, feature("a", 5))])
+    (lookup,) = make(feature("a", 5))
     ids = tf.constant([[1], [4], [1]])
     before = lookup(ids).numpy()
     _, merged = merge_ids(lookup.ids(ids))
@@ -97,7 +154,7 @@ def test_look_ups_take_held_rows_within_the_block_only():
 @pytest.fixture
 def large_tables(monkeypatch):
     """Gives a program whose tables all have sparse updates, or all dense ones."""
-    monkeypatch.setattr(lookups, "LARGE_FEATURE_IDS", 5)
+    monkeypatch.setattr(table_plans, "LARGE_FEATURE_IDS", 5)
 
     def make(is_sparse, **sections):
         monkeypatch.setattr(lookups, "use_dense_update", lambda rows, ids: not is_sparse)

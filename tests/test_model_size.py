@@ -65,3 +65,12 @@ def test_limit_of_a_container_counts(tmp_path, monkeypatch):
     for text, expected in (("max\n", machine), ("50000000\n", 50_000_000), (f"{10**20}", machine)):
         limit.write_text(text)
         assert memory_bytes() == expected
+
+
+def test_a_shared_embedding_counts_once():
+    shared = [IdFeature(n, 1000, False, 8, shared="city") for n in ("from", "to")]
+    num_bytes = 2 * 4 * (8000 + 17 * 1)
+    config = ModelConfig(hidden_units=(1,), towers="deep")
+    check_size(layout_of(*shared), config, 1, num_bytes)
+    with pytest.raises(UserError, match="which take"):
+        check_size(layout_of(*shared), config, 1, num_bytes - 1)

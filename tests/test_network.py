@@ -72,12 +72,12 @@ def test_parameters_are_every_trainable_variable_once():
     assert not by_variable
     # A batch of 8 has 32 wide ids, for 10,023 rows, and 8 of width 2, for 7 rows.
     assert found == {
-        "table/table": ("wide", "table", False, (5, 7, 11, 10_000)),
+        "table/table": ("wide", "table", False, ((5, 1), (7, 1), (11, 1), (10_000, 1))),
         "wide/numbers": ("wide", "matrix", True, ()),
         "wide/bias": ("wide", "vector", True, ()),
-        "embedding_2/table": ("deep", "table", True, (7,)),
-        "embedding_3/table": ("deep", "table", True, (4, 6)),
-        "embedding_4/table": ("deep", "table", False, (10_000,)),
+        "embedding_2/table": ("deep", "table", True, ((7, 1),)),
+        "embedding_3/table": ("deep", "table", True, ((4, 1), (6, 1))),
+        "embedding_4/table": ("deep", "table", False, ((10_000, 1),)),
         "piecewise_linear/kernel": ("deep", "matrix", True, ()),
         "piecewise_linear/bias": ("deep", "vector", True, ()),
         "hidden_1/kernel": ("deep", "matrix", True, ()),

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
+from trainer.bag_encoders import BagSplitter
+from trainer.columns import BAG_KINDS
 from trainer.config import Config
 from trainer.data_config import DataConfig
 from trainer.data_files import Part
@@ -189,9 +191,11 @@ class DataPart:
         schema = self._schema
         raw_numbers = [c.name for c in schema.feature_inputs if c.dtype == "float"]
         geo_names = [name for name in schema.numeric_features if name not in schema.columns]
+        splitters = {n: BagSplitter(n, column) for n, column in schema.of_kind(*BAG_KINDS).items()}
         builder = StatisticsBuilder(
             numbers=[*raw_numbers, *geo_names],
             categories=schema.counted_columns,
+            bags=tuple(splitters),
             label=schema.label.column,
         )
         # One graph: op by op, the geography took 0.8 of 2.0 us a row.
@@ -208,6 +212,7 @@ class DataPart:
                 numbers = {name: tf.constant(values) for name, values in columns.items()}
                 columns |= {name: value.numpy() for name, value in compute_geo(numbers).items()}
             columns |= {name: block.columns[name] for name in schema.counted_columns}
+            columns |= {name: split(block.columns) for name, split in splitters.items()}
             columns[schema.label.column] = self.label(block)
             return builder.summarize(columns, row_ids(block), self.weight(block))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trainer.bag_encoders import MultiHotEncoder, TextEncoder
 from trainer.columns import (
     Boolean,
     Bucketized,
@@ -12,7 +13,9 @@ from trainer.columns import (
     Datetime,
     Geo,
     Identity,
+    MultiHot,
     Numeric,
+    Text,
 )
 from trainer.datetime_encoders import DatetimeEncoder
 from trainer.encoders import Encoder
@@ -21,7 +24,6 @@ from trainer.id_encoders import (
     BooleanEncoder,
     CategoricalEncoder,
     IdentityEncoder,
-    choose_vocabulary,
 )
 from trainer.number_encoders import BucketizedEncoder, NumericEncoder
 from trainer.statistics import TableStatistics
@@ -42,7 +44,8 @@ def build_encoder(
         column: its options.
         statistics: of the training rows.
         default_dim: width of embeddings that do not state one, or auto.
-        vocabulary: tokens of its vocabulary_file; unused without one.
+        vocabulary: its tokens in the order of their ids (`vocabularies.read_vocabularies` and
+            `choose_vocabulary`); unused where the schema names them, or hashes.
 
     Raises:
         UserError: the column has only missing values, its scale does not fit them, or the
@@ -56,10 +59,17 @@ def build_encoder(
         case Bucketized():
             return BucketizedEncoder(name, column, statistics, default_dim)
         case Categorical():
-            if column.needs_counts:
-                vocabulary = choose_vocabulary(name, column, statistics)
-            tokens = column.vocabulary or vocabulary
-            return CategoricalEncoder(name, column, vocabulary=tokens, default_dim=default_dim)
+            return CategoricalEncoder(name, column, vocabulary=vocabulary, default_dim=default_dim)
+        case MultiHot():
+            return MultiHotEncoder(
+                name,
+                column,
+                vocabulary=vocabulary,
+                statistics=statistics,
+                default_dim=default_dim,
+            )
+        case Text():
+            return TextEncoder(name, column, statistics, default_dim)
         case Identity():
             return IdentityEncoder(name, column, default_dim)
         case Boolean():

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
+from trainer.bag_columns import BAG_KINDS, BagColumn, Combiner, MultiHot, Text
 from trainer.column_base import (
     MOST_IDS,
     STRICT,
@@ -26,36 +27,47 @@ from trainer.id_columns import (
     CyclicPart,
     DatePart,
     Datetime,
+    EmbeddedColumn,
     Identity,
+    InitFrom,
+    VocabularyColumn,
     parse_datetime_format,
 )
 from trainer.number_columns import Bucketized, Distance, Geo, Numeric, NumericOptions
 
 __all__ = [
+    "BAG_KINDS",
     "COLUMN_KINDS",
     "DATE_PART_SIZES",
     "FIRST_YEAR",
     "MOST_IDS",
     "STRICT",
+    "BagColumn",
     "Boolean",
     "Bucketized",
     "Categorical",
     "Column",
     "ColumnBase",
+    "Combiner",
     "CyclicPart",
     "DatePart",
     "Datetime",
     "Distance",
+    "EmbeddedColumn",
     "Geo",
     "IdColumn",
     "Identity",
     "Ignore",
+    "InitFrom",
     "Key",
+    "MultiHot",
     "Numeric",
     "NumericOptions",
     "RawColumn",
     "RawType",
+    "Text",
     "Tower",
+    "VocabularyColumn",
     "Weight",
     "parse_datetime_format",
 ]
@@ -85,6 +97,8 @@ Column = Annotated[
     | Categorical
     | Identity
     | Boolean
+    | MultiHot
+    | Text
     | Datetime
     | Geo
     | Weight

@@ -13,12 +13,13 @@ from trainer.blocks import DataPart, open_parts
 from trainer.config import Config
 from trainer.data_files import Part
 from trainer.errors import UserError
-from trainer.features import FeatureEncoder, read_vocabularies
+from trainer.features import FeatureEncoder
 from trainer.memory_tables import DataFile
 from trainer.row_cache import RowCache
 from trainer.row_stores import Budget, RowStore, store_rows
 from trainer.rows import RowLayout
 from trainer.statistics import TableStatistics
+from trainer.vocabularies import read_vocabularies
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def build_datasets(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> D
     if cached is None:
         readers = {id(part.reader): part.reader for part in parts.values()}
         cache.save(statistics, stores, [reader.bad_rows for reader in readers.values()])
-    layout = RowLayout(len(encoder.layout.ids), len(encoder.layout.numbers))
+    layout = RowLayout(encoder.layout.num_ids, len(encoder.layout.numbers))
     return Datasets(parts, statistics, encoder, layout, stores)
 
 

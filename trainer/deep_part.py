@@ -16,10 +16,11 @@ from trainer.dense_tower import DenseTower
 from trainer.dropout import dropout
 from trainer.errors import UserError
 from trainer.features import FeatureLayout
-from trainer.lookups import Lookup, make_lookups, select_columns
+from trainer.lookups import make_lookups, select_columns
 from trainer.model_config import ModelConfig
 from trainer.noise import normal_numbers
 from trainer.piecewise_linear import PiecewiseLinear
+from trainer.table_plans import deep_plans
 from trainer.tables import Table
 
 EMBEDDING_SD = 0.05
@@ -46,20 +47,17 @@ class DeepPart(keras.layers.Layer):
         seeds = itertools.count(seed)
         self.number_columns = [i for i, f in enumerate(layout.numbers) if f.deep]
         self.encoding = PiecewiseLinear(layout, next(seeds))
-        self.lookups: list[Lookup] = []
-        embedded = [(i, f) for i, f in enumerate(layout.ids) if f.embedding_dim]
-        if not (embedded or self.number_columns or self.encoding.columns):
+        plans = deep_plans(layout)
+        if not (plans or self.number_columns or self.encoding.columns):
             raise UserError(
                 "no column is in the deep part; add deep to the towers of a column, or use "
                 "model.towers: wide"
             )
 
-        def normal(num_rows: int, width: int, **options: Any) -> Table:
+        def embedding(num_rows: int, width: int, **options: Any) -> Table:
             return Table(num_rows, width, initializer_sd=EMBEDDING_SD, seed=next(seeds), **options)
 
-        for width in sorted({f.embedding_dim for _, f in embedded}):
-            members = [(i, f) for i, f in embedded if f.embedding_dim == width]
-            self.lookups += make_lookups(members, width, batch_size, normal, f"embedding_{width}")
+        self.lookups = make_lookups(plans, batch_size, embedding, layout.initial)
         self.tables = [lookup.table for lookup in self.lookups]
         self.input_dropout, self.input_noise = float(config.input_dropout), config.input_noise
         self.tower = DenseTower(config, num_outputs, seeds, precision)

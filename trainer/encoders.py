@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from trainer.columns import Tower
+from trainer.columns import Combiner, EmbeddedColumn, Tower
 from trainer.scaling import Scaling
 from trainer.token_memory import TokenMemory
 from trainer.transforms import MISSING_TIME
@@ -25,12 +25,23 @@ from trainer.transforms import MISSING_TIME
 
 @dataclass(frozen=True)
 class IdFeature:
-    """An id in [0, size); `embedding_dim` 0 keeps it out of the deep part."""
+    """An id in [0, size), or several; `embedding_dim` 0 keeps it out of the deep part.
+
+    slots: columns of ids that it takes in a row. Of several, those that are not used have id 0 and
+        count nothing, but a row without any id looks up id 0 once.
+    combiner: how the rows of several ids become one, in both parts.
+    shared: features of one such name have one embedding; "": its own.
+    frozen: whether the embedding stays as it is.
+    """
 
     name: str
     size: int
     wide: bool
     embedding_dim: int
+    slots: int = 1
+    combiner: Combiner = "mean"
+    shared: str = ""
+    frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,13 @@ class Encoder(tf.Module):
 
 
 def id_feature(
-    name: str, size: int, *, towers: Sequence[Tower], embedding_dim: int | str, default: int | str
+    name: str,
+    size: int,
+    *,
+    towers: Sequence[Tower],
+    embedding_dim: int | str,
+    default: int | str,
+    **options: Any,
 ) -> IdFeature:
     """The feature of `size` ids in its towers.
 
@@ -127,13 +144,29 @@ def id_feature(
     if isinstance(width, str):
         # The small amount keeps 16 ids, whose root is 2, from becoming 3 by rounding.
         width = math.ceil(size ** {"auto": 0.25, "sqrt": 0.5}[width] - 1e-9)
-    return IdFeature(name, size, "wide" in towers, int(width) if "deep" in towers else 0)
+    dim = int(width) if "deep" in towers else 0
+    return IdFeature(name, size, "wide" in towers, dim, **options)
+
+
+def embedding_options(column: EmbeddedColumn) -> dict[str, Any]:
+    """What `id_feature` takes of a column whose embedding may be another's."""
+    return {
+        "towers": column.towers,
+        "embedding_dim": column.embedding_dim,
+        "shared": column.shared_embedding or "",
+        "frozen": column.init_from is not None and not column.init_from.trainable,
+    }
 
 
 def describe_ids(feature: IdFeature, origin: str) -> str:
     """`hour: 25 ids (24 hours); wide, embedding 3`."""
     parts = ["wide"] if feature.wide else []
-    parts += [f"embedding {feature.embedding_dim}"] if feature.embedding_dim else []
+    if feature.embedding_dim:
+        shared = f" shared as {feature.shared}" if feature.shared else ""
+        frozen = ", frozen" if feature.frozen else ""
+        parts.append(f"embedding {feature.embedding_dim}{shared}{frozen}")
+    if feature.slots > 1:
+        parts.append(f"{feature.combiner} of up to {feature.slots}")
     return f"{feature.name}: {feature.size} ids ({origin}); {', '.join(parts) or 'crosses only'}"
 
 

@@ -32,14 +32,22 @@ class Rows(NamedTuple):
     capacity: int
 
 
-def most_ids(id_spaces: Sequence[int], num_ids: int) -> int:
-    """The most different ids among `num_ids`, equally many from each of some id spaces.
+def most_ids(id_spaces: Sequence[tuple[int, int]], num_ids: int) -> int:
+    """The most different ids among `num_ids` of some rows of a batch.
 
-    >>> most_ids((7, 24, 1_000_000), 3 * 100)
+    Args:
+        id_spaces: their sizes, and how many ids of each a row has; empty where that is not known.
+        num_ids: of all rows.
+
+    >>> most_ids([(7, 1), (24, 1), (1_000_000, 1)], 3 * 100)
     131
+    >>> most_ids([(7, 1), (1_000_000, 2)], 3 * 100)
+    207
     """
-    share = num_ids // max(len(id_spaces), 1)
-    return sum(min(size, share) for size in id_spaces) if id_spaces else num_ids
+    if not id_spaces:
+        return num_ids
+    num_rows = num_ids // sum(count for _, count in id_spaces)
+    return sum(min(size, num_rows * count) for size, count in id_spaces)
 
 
 def is_sent_by_rows(num_rows: int, width: int, *, num_ids: int, capacity: int) -> bool:

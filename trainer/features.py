@@ -3,23 +3,33 @@
 The upper half of the data's way: `encoders.py` and its neighbours know the single kinds of column,
 here they are put together.
 
-Axes: B batch, F id features, N numbers.
+Axes: B batch, C columns of ids, F id features, N numbers.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from trainer import storage
 from trainer.column_encoders import build_encoder
-from trainer.columns import Boolean, Categorical, Geo, Identity, Numeric, RawColumn
+from trainer.columns import (
+    Boolean,
+    Categorical,
+    Geo,
+    Identity,
+    MultiHot,
+    Numeric,
+    RawColumn,
+    VocabularyColumn,
+)
 from trainer.config import Config
 from trainer.encoders import IdFeature, NumberFeature
 from trainer.errors import UserError
@@ -29,20 +39,36 @@ from trainer.number_bank import NumberBank
 from trainer.reader import ReadColumn
 from trainer.schema import Label, Schema
 from trainer.statistics import TableStatistics
+from trainer.vocabularies import choose_vocabulary
 
 _TENSOR_TYPES = {"float": tf.float32, "int": tf.int64, "string": tf.string}
 
 
 @dataclass(frozen=True)
 class FeatureLayout:
-    """The features in the order of the encoded columns."""
+    """The features in the order of the encoded columns.
+
+    initial: (V, E) float32 rows that embeddings begin with, by feature; the others are drawn.
+    """
 
     ids: tuple[IdFeature, ...]
     numbers: tuple[NumberFeature, ...]
+    initial: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
+
+    @property
+    def num_ids(self) -> int:
+        """Columns of ids in a row."""
+        return sum(feature.slots for feature in self.ids)
+
+    @property
+    def placed_ids(self) -> list[tuple[int, IdFeature]]:
+        """Each id feature behind the first column of its ids."""
+        ends = itertools.accumulate((feature.slots for feature in self.ids), initial=0)
+        return list(zip(ends, self.ids, strict=False))
 
 
 class Encoded(NamedTuple):
-    """(B, F) int32 ids and (B, N) float32 numbers, never NaN; tensors, or arrays of a block."""
+    """(B, C) int32 ids and (B, N) float32 numbers, never NaN; tensors, or arrays of a block."""
 
     ids: Any
     numbers: Any
@@ -85,7 +111,8 @@ class FeatureEncoder(tf.Module):
                 geo columns by feature name.
             default_embedding_dim: width where a column says auto; auto: the fourth root of the
                 number of ids.
-            vocabularies: tokens of the columns with a vocabulary_file (`read_vocabularies`).
+            vocabularies: tokens of the columns with a vocabulary_file
+                (`vocabularies.read_vocabularies`).
 
         Raises:
             UserError: a column has only missing values, its scale does not fit, the statistics are
@@ -96,13 +123,17 @@ class FeatureEncoder(tf.Module):
             raise UserError(
                 "the training data has no usable row, or all have weight 0; a feature needs some"
             )
+        tokens: dict[str, Sequence[str]] = dict(vocabularies or {})
+        for name, column in schema.of_kind(VocabularyColumn).items():
+            if column.needs_counts:
+                tokens[name] = choose_vocabulary(schema.sharing(name), statistics)
         encoders = [
             build_encoder(
                 name,
                 column,
                 statistics=statistics,
                 default_dim=default_embedding_dim,
-                vocabulary=(vocabularies or {}).get(name, ()),
+                vocabulary=tokens.get(name, ()),
             )
             for name, column in schema.columns.items()
         ]
@@ -144,11 +175,11 @@ class FeatureEncoder(tf.Module):
 
     def encode(self, decoded: Mapping[str, tf.Tensor]) -> Encoded:
         """Encoded features of what `decode` gave."""
-        ids_FB, numbers_NB = self.encode_as_rows(decoded)
-        return Encoded(tf.transpose(ids_FB), tf.transpose(numbers_NB))
+        ids_CB, numbers_NB = self.encode_as_rows(decoded)
+        return Encoded(tf.transpose(ids_CB), tf.transpose(numbers_NB))
 
     def encode_as_rows(self, decoded: Mapping[str, tf.Tensor]) -> Encoded:
-        """As `encode`, but (F, B) and (N, B)."""
+        """As `encode`, but (C, B) and (N, B)."""
         values = [v for encoder in self.encoders for v in encoder.values(decoded)]
         features = self._numbers.encode(values)
         for encoder in self.encoders:
@@ -158,7 +189,7 @@ class FeatureEncoder(tf.Module):
         numbers = [features.numbers[f.name] for f in self.layout.numbers]
         num_rows = tf.shape(next(iter(decoded.values())))[0]
         return Encoded(
-            tf.stack(ids) if ids else tf.zeros((0, num_rows), tf.int32),
+            _stack_ids(ids) if ids else tf.zeros((0, num_rows), tf.int32),
             tf.stack(numbers) if numbers else tf.zeros((0, num_rows), tf.float32),
         )
 
@@ -177,6 +208,14 @@ class FeatureEncoder(tf.Module):
         """One line per feature: ids, width, scale, bounds; for the start log."""
         lines = [line for encoder in self.encoders for line in encoder.describe()]
         return lines + [cross.describe() for cross in self.crosses]
+
+
+def _stack_ids(ids: Sequence[tf.Tensor]) -> tf.Tensor:
+    """(C, B) of (B,) ids and, where a row has several of a feature, (B, S)."""
+    if all(part.shape.rank == 1 for part in ids):
+        return tf.stack(ids)
+    rows = [tf.transpose(p) if p.shape.rank == 2 else p[tf.newaxis] for p in ids]
+    return tf.concat(rows, axis=0)
 
 
 class _CompiledEncode:
@@ -198,32 +237,13 @@ class _CompiledEncode:
             if self._function is None:
                 # Rows of features, for a feature is written at once; columns would be scattered.
                 function = tf.function(self._encoder.encode_as_rows, autograph=False)
-                specs = {name: tf.TensorSpec([None], t.dtype, name) for name, t in tensors.items()}
+                specs = {
+                    name: tf.TensorSpec([None, *t.shape[1:]], t.dtype, name)
+                    for name, t in tensors.items()
+                }
                 self._function = function.get_concrete_function(specs)
         ids, numbers = self._function(tensors)
         return Encoded(ids.numpy().T, numbers.numpy().T)
-
-
-def read_vocabularies(schema: Schema) -> dict[str, tuple[str, ...]]:
-    """Tokens of the columns with a vocabulary_file, one a line, blank lines left out.
-
-    Raises:
-        UserError: a file is absent, has no token, or has one twice.
-    """
-    vocabularies: dict[str, tuple[str, ...]] = {}
-    for name, column in schema.of_kind(Categorical).items():
-        if column.vocabulary_file is None:
-            continue
-        lines = storage.read_text(column.vocabulary_file).splitlines()
-        tokens = [line for line in lines if line]
-        where = f"columns.{name}.vocabulary_file: {column.vocabulary_file}"
-        if not tokens:
-            raise UserError(f"{where} has no token; expected one a line")
-        twice = next((token for token, count in Counter(tokens).items() if count > 1), None)
-        if twice is not None:
-            raise UserError(f"{where} has {twice!r} twice; a token has one id. Drop one line")
-        vocabularies[name] = tuple(tokens)
-    return vocabularies
 
 
 def read_columns(config: Config) -> tuple[ReadColumn, ...]:
@@ -271,7 +291,23 @@ def _feature_column(schema: Schema, raw: RawColumn) -> ReadColumn:
         required=required,
         minimum=0.0 if sizes else None,
         maximum=min(sizes) - 1.0 if sizes else None,
+        delimiter=_list_delimiter(raw.name, users),
     )
+
+
+def _list_delimiter(raw: str, users: Sequence[Any]) -> str | None:
+    """What joins the values of a list, None where no column reads several values of one text.
+
+    Raises:
+        UserError: columns have different ones.
+    """
+    found = sorted({user.delimiter for user in users if isinstance(user, MultiHot)})
+    if len(found) > 1:
+        raise UserError(
+            f"columns of kind multi_hot split {raw!r} at {found[0]!r} and at {found[1]!r}; give "
+            "them one delimiter"
+        )
+    return found[0] if found else None
 
 
 def _label_column(label: Label) -> ReadColumn:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from trainer.column_base import MOST_IDS, IdColumn
+from trainer.column_base import MOST_IDS, STRICT, IdColumn
 from trainer.fields import Auto, Int, TextList
 
 DatePart = Literal["year", "month", "day_of_week", "hour", "minute_of_day"]
@@ -26,13 +26,46 @@ DATE_PART_SIZES: dict[str, int] = {
 }
 
 
-class Categorical(IdColumn):
-    """A string: the id of its token in a vocabulary, or of its hash bucket.
+class InitFrom(BaseModel):
+    """Where the first rows of an embedding come from: a column of another run's exported model."""
+
+    model_config = STRICT
+
+    model: str = Field(
+        description="Folder of the run or of its exported model, local, gs:// or /gcs/."
+    )
+    column: str = Field(description="Column of that model, of the same kind of ids.")
+    trainable: bool = Field(True, description="false: the rows stay as they are, bit for bit.")
+
+
+class EmbeddedColumn(IdColumn):
+    """What the columns have whose embedding may be another's."""
+
+    shared_embedding: str | None = Field(
+        None,
+        description="Columns of one name have one vocabulary, made from the values of all of them, "
+        "and one embedding; the weights of the wide part stay each column's own.",
+    )
+    init_from: InitFrom | None = Field(
+        None,
+        description="Embedding of another model to begin with, value by value; values that it does "
+        "not know begin with its row of those out of vocabulary.",
+    )
+
+    @model_validator(mode="after")
+    def _check_embedding(self) -> EmbeddedColumn:
+        for name in ("shared_embedding", "init_from"):
+            if getattr(self, name) is not None and "deep" not in self.towers:
+                raise ValueError(f"{name} has an effect only with deep among the towers")
+        return self
+
+
+class VocabularyColumn(EmbeddedColumn):
+    """How texts become ids: by their place in a vocabulary, or by their hash bucket.
 
     Ids: 0 is missing (null or ''), then the out-of-vocabulary buckets, then the vocabulary.
     """
 
-    kind: Literal["categorical"] = "categorical"
     vocabulary: TextList | None = Field(None, description="The tokens, in the order of their ids.")
     vocabulary_file: str | None = Field(
         None, description="File (or gs:// object), one token a line."
@@ -53,7 +86,7 @@ class Categorical(IdColumn):
     )
 
     @model_validator(mode="after")
-    def _check_source_of_ids(self) -> Categorical:
+    def _check_source_of_ids(self) -> VocabularyColumn:
         given = [
             n
             for n in ("vocabulary", "vocabulary_file", "hash_buckets")
@@ -75,7 +108,13 @@ class Categorical(IdColumn):
         )
 
 
-class Identity(IdColumn):
+class Categorical(VocabularyColumn):
+    """A string: the id of its token in a vocabulary, or of its hash bucket."""
+
+    kind: Literal["categorical"] = "categorical"
+
+
+class Identity(EmbeddedColumn):
     """An integer in [0, size) that is itself the id. Ids: 0 is missing, value v has id v + 1."""
 
     kind: Literal["identity"] = "identity"

@@ -5,7 +5,6 @@ Axes: B batch, V vocabulary, X crosses.
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,52 +19,19 @@ from trainer.encoders import (
     Features,
     IdFeature,
     describe_ids,
+    embedding_options,
     id_feature,
     integer_tensor,
     remembered,
     take_decoded,
     to_integers,
 )
-from trainer.errors import UserError
 from trainer.schema import Cross
-from trainer.statistics import TableStatistics
 from trainer.transforms import combine_ids, mix_ids
-
-logger = logging.getLogger(__name__)
+from trainer.vocabularies import Vocabulary, string_table
 
 FALSE_TEXTS = ("false", "no", "f", "n", "0")
 TRUE_TEXTS = ("true", "yes", "t", "y", "1")
-# A token enters a vocabulary with that many rows, or that share of all rows, but no table is so
-# small that more than a hundredth of it is asked for. Source: recipe R*, November 2026.
-MIN_ROWS, MIN_ROWS_SHARE, MAX_ROWS_SHARE = 10, 1 / 5000, 1 / 100
-
-
-def choose_vocabulary(name: str, column: Categorical, statistics: TableStatistics) -> list[str]:
-    """Tokens of a vocabulary made from the training rows, most frequent first.
-
-    Raises:
-        UserError: the statistics lack the column, or every value of it is missing.
-    """
-    raw = column.source or name
-    if raw not in statistics.tokens:
-        raise UserError(
-            f"the statistics have no tokens of {raw!r}; data.statistics_path was written for "
-            "another schema. Leave it out to compute them"
-        )
-    pairs = statistics.tokens[raw]
-    if not pairs:
-        raise UserError(
-            f"every training value of {raw!r} is missing; a feature needs some. Check "
-            "data.column_names and data.null_values, or drop the column"
-        )
-    least: float = column.min_frequency if column.min_frequency != "auto" else 0
-    if column.min_frequency == "auto":
-        num_rows = statistics.num_rows
-        least = min(max(MIN_ROWS, num_rows * MIN_ROWS_SHARE), num_rows * MAX_ROWS_SHARE)
-    tokens = [token for token, count in pairs if count >= least][: column.top_k]
-    if not tokens:
-        logger.warning("%s: no token has %g rows, so all are out of vocabulary", name, least)
-    return tokens
 
 
 class TextEncoder(Encoder):
@@ -95,7 +61,7 @@ class TextEncoder(Encoder):
 
 
 class CategoricalEncoder(TextEncoder):
-    """Ids: 0 missing, then the out-of-vocabulary buckets, then the vocabulary; or hash buckets."""
+    """The ids of a vocabulary."""
 
     def __init__(
         self,
@@ -105,37 +71,20 @@ class CategoricalEncoder(TextEncoder):
         vocabulary: Sequence[str],
         default_dim: int | str,
     ):
-        """Take the tokens in the order of their ids; unused with hash_buckets."""
+        """Take the tokens in the order of their ids; unused if the column has or hashes them."""
         super().__init__(name, column.source or name)
-        self._hash_buckets = column.hash_buckets or column.oov_buckets
-        self._vocabulary_size = len(vocabulary)
-        self._table = None
-        if vocabulary:
-            first = 1 + self._hash_buckets
-            self._table = _string_table(vocabulary, range(first, first + len(vocabulary)))
+        self.vocabulary = Vocabulary(column, vocabulary)
         self.id_features = [
-            id_feature(
-                name,
-                1 + self._hash_buckets + len(vocabulary),
-                towers=column.towers,
-                embedding_dim=column.embedding_dim,
-                default=default_dim,
-            )
+            id_feature(name, self.vocabulary.size, default=default_dim, **embedding_options(column))
         ]
 
     def ids_of(self, text_V: tf.Tensor) -> tf.Tensor:
         """(V,) int32 ids of (V,) strings; '' is missing."""
-        hashed = tf.strings.to_hash_bucket_fast(text_V, self._hash_buckets)
-        ids = 1 + tf.cast(hashed, tf.int32)
-        if self._table is not None:
-            found = self._table.lookup(text_V)
-            ids = tf.where(found >= 0, found, ids)
-        return tf.where(tf.equal(text_V, ""), tf.zeros_like(ids), ids)
+        return self.vocabulary.ids_of(text_V)
 
     def describe(self) -> list[str]:
         """Sizes of the parts of the id space."""
-        origin = f"missing, {self._hash_buckets} hash buckets, {self._vocabulary_size} tokens"
-        return [describe_ids(self.id_features[0], origin)]
+        return [describe_ids(self.id_features[0], self.vocabulary.describe())]
 
 
 class BooleanEncoder(TextEncoder):
@@ -145,7 +94,7 @@ class BooleanEncoder(TextEncoder):
         """Nothing is learned from the data."""
         super().__init__(name, column.source or name)
         ids = [1] * len(FALSE_TEXTS) + [2] * len(TRUE_TEXTS)
-        self._table = _string_table((*FALSE_TEXTS, *TRUE_TEXTS), ids)
+        self._table = string_table((*FALSE_TEXTS, *TRUE_TEXTS), ids)
         self.id_features = [
             id_feature(
                 name,
@@ -174,13 +123,7 @@ class IdentityEncoder(Encoder):
         self._column, self._raw = name, column.source or name
         self._size = column.size
         self.id_features = [
-            id_feature(
-                name,
-                column.size + 1,
-                towers=column.towers,
-                embedding_dim=column.embedding_dim,
-                default=default_dim,
-            )
+            id_feature(name, column.size + 1, default=default_dim, **embedding_options(column))
         ]
 
     def decode(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -251,11 +194,3 @@ def encode_crosses(
         names = [cross.feature.name for cross in group]
         encoded |= dict(zip(names, tf.unstack(ids_XB, num=len(group)), strict=True))
     return encoded
-
-
-def _string_table(keys: Sequence[str], ids: Sequence[int]) -> tf.lookup.StaticHashTable:
-    """Ids of texts; -1 for any other. The keys are saved inside the SavedModel's graph."""
-    initializer = tf.lookup.KeyValueTensorInitializer(
-        tf.constant(list(keys), tf.string), tf.constant(list(ids), tf.int32)
-    )
-    return tf.lookup.StaticHashTable(initializer, default_value=-1)

@@ -1,7 +1,8 @@
 """Which id features are looked up in which table, and the rows of large tables that a step needs.
 
-Imports features and tables; knows nothing of towers, optimizers and strategies. Axes: B batch, F
-features, G features of one table, N looked-up ids, U different ones, W width of a table.
+Imports the plans of tables and tables; knows nothing of towers, optimizers and strategies. Axes: B
+batch, F columns of ids, C those of one table, G its features, S slots of a feature, N looked-up
+ids, U different ones, W width of a table.
 """
 
 from __future__ import annotations
@@ -9,71 +10,116 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.encoders import IdFeature
+from trainer.columns import Combiner
+from trainer.table_plans import TablePlan
 from trainer.tables import Table, use_dense_update
-
-# Features of more ids have a table of their own, so that the others' can be small and stay dense.
-LARGE_FEATURE_IDS = 32_768
 
 
 @dataclass(frozen=True)
 class Lookup:
     """Features whose rows stand in one table, one id space behind the other.
 
-    columns: of the features, among all ids of a row.
-    offsets: (G,) int32, where the id space of each begins.
+    columns: of the ids of the features, among all ids of a row.
+    offsets: (C,) int32, where the id space of each column begins.
+    bags: which of the columns are the slots of one feature, and how they become one row; () where
+        every feature has one id.
     """
 
     table: Table
     columns: tuple[int, ...]
     offsets: np.ndarray
+    bags: tuple[Bag, ...] = ()
 
     def __call__(self, ids_BF: tf.Tensor) -> tf.Tensor:
         """(B, G, W) float32 rows."""
-        return self.table(self.ids(ids_BF))
+        rows = self.table(self.ids(ids_BF))
+        return rows if not self.bags else _pool(rows, self.bags, self._own(ids_BF))
 
     def ids(self, ids_BF: tf.Tensor) -> tf.Tensor:
-        """(B, G) int32 row numbers in the table."""
-        return select_columns(ids_BF, self.columns) + self.offsets
+        """(B, C) int32 row numbers in the table."""
+        return self._own(ids_BF) + self.offsets
+
+    def _own(self, ids_BF: tf.Tensor) -> tf.Tensor:
+        return select_columns(ids_BF, self.columns)
+
+
+class Bag(NamedTuple):
+    """One feature among the columns of a look-up."""
+
+    columns: slice
+    combiner: Combiner
+
+
+def _pool(rows_BCW: tf.Tensor, bags: Sequence[Bag], ids_BC: tf.Tensor) -> tf.Tensor:
+    """(B, G, W): the rows of each feature, added up or averaged.
+
+    Slots of id 0 do not count, but the first one does where all are 0: the learned "missing".
+    """
+    is_used_BC = tf.cast(tf.not_equal(ids_BC, 0), tf.float32)
+    pooled = []
+    for columns, combiner in bags:
+        rows_BSW = rows_BCW[:, columns]
+        if rows_BSW.shape[1] == 1:
+            pooled.append(rows_BSW)
+            continue
+        used_BS = is_used_BC[:, columns]
+        count_B1 = tf.maximum(tf.reduce_sum(used_BS, axis=1, keepdims=True), 1.0)
+        used_BS = tf.concat([tf.ones_like(count_B1), used_BS[:, 1:]], axis=1)
+        if combiner == "mean":
+            used_BS /= count_B1
+        elif combiner == "sqrtn":
+            used_BS /= tf.sqrt(count_B1)
+        weights_BS1 = used_BS[:, :, tf.newaxis]
+        pooled.append(tf.reduce_sum(rows_BSW * weights_BS1, axis=1, keepdims=True))
+    return tf.concat(pooled, axis=1)
 
 
 def make_lookups(
-    features: Sequence[tuple[int, IdFeature]],
-    width: int,
+    plans: Sequence[TablePlan],
     batch_size: int,
     make_table: Callable[..., Table],
-    name: str,
+    initial: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> list[Lookup]:
-    """One table for the features of few ids, one for those of many.
+    """The tables of a part.
 
     Args:
-        features: with their columns.
-        width: of the tables.
+        plans: of the tables.
         batch_size: rows of a step over all replicas.
         make_table: of rows, width and further arguments of `Table`.
-        name: of the first table; the other's is `<name>_large`.
+        initial: (V, W) rows that features begin with, by their names; the others as made.
     """
     lookups = []
-    for is_large in (False, True):
-        members = [(i, f) for i, f in features if (f.size > LARGE_FEATURE_IDS) == is_large]
-        if not members:
-            continue
-        id_spaces = [f.size for _, f in members]
-        ends = np.cumsum(id_spaces)
+    for plan in plans:
         table = make_table(
-            int(ends[-1]),
-            width,
-            name=f"{name}_large" if is_large else name,
-            dense_update=use_dense_update(int(ends[-1]), batch_size * len(members)),
-            id_spaces=id_spaces,
+            plan.num_rows,
+            plan.width,
+            name=plan.name,
+            dense_update=use_dense_update(plan.num_rows, batch_size * len(plan.columns)),
+            id_spaces=plan.id_spaces,
+            trainable=plan.is_trained,
         )
-        offsets = np.concatenate([[0], ends[:-1]]).astype(np.int32)
-        lookups.append(Lookup(table, tuple(i for i, _ in members), offsets))
+        sections = {f.name: s for (_, f), s in zip(plan.features, plan.sections, strict=True)}
+        if known := sections.keys() & initial.keys():
+            values = table.variable.numpy()
+            for name in known:
+                values[sections[name].start : sections[name].stop] = initial[name]
+            table.variable.assign(values)
+        slots = [f.slots for _, f in plan.features]
+        offsets = np.repeat([section.start for section in plan.sections], slots)
+        bags = []
+        if any(count > 1 for count in slots):
+            ends = np.cumsum(slots).tolist()
+            bags = [
+                Bag(slice(end - f.slots, end), f.combiner)
+                for end, (_, f) in zip(ends, plan.features, strict=True)
+            ]
+        lookups.append(Lookup(table, plan.columns, offsets.astype(np.int32), tuple(bags)))
     return lookups
 
 

@@ -11,6 +11,7 @@ import itertools
 import os
 from pathlib import Path
 
+from trainer.encoders import IdFeature
 from trainer.errors import UserError
 from trainer.features import FeatureLayout
 from trainer.model_config import ModelConfig
@@ -50,9 +51,8 @@ def check_size(layout: FeatureLayout, config: ModelConfig, num_outputs: int, mem
             "embedding_dim, model.hidden_units or model.cross_rank"
         )
     for tower in ("wide", "deep"):
-        num_rows = sum(
-            f.size for f in layout.ids if (f.wide if tower == "wide" else f.embedding_dim)
-        )
+        of_tower = [f for f in layout.ids if f.wide] if tower == "wide" else _embedded(layout)
+        num_rows = sum(f.size for f in of_tower)
         if num_rows > _MOST_ROWS and config.towers in (tower, "both"):
             raise UserError(
                 f"the features of the {tower} part have {num_rows} ids, more than {_MOST_ROWS}; "
@@ -68,7 +68,9 @@ def _num_weights(
     if config.towers in ("wide", "both"):
         found += [(f"{f.name} (wide)", f.size * num_outputs) for f in layout.ids if f.wide]
     if config.towers in ("deep", "both"):
-        found += [(f"the embedding of {f.name}", f.size * f.embedding_dim) for f in layout.ids]
+        found += [
+            (f"the embedding of {f.name}", f.size * f.embedding_dim) for f in _embedded(layout)
+        ]
         width = sum(f.embedding_dim for f in layout.ids) + sum(f.deep for f in layout.numbers)
         widths = itertools.pairwise([width, *config.hidden_units])
         # A projection is as large as its layer.
@@ -80,3 +82,9 @@ def _num_weights(
         cross = 2 * width * config.cross_rank if config.cross_rank else width * width
         found.append(("the cross network", cross * config.cross_layers))
     return found
+
+
+def _embedded(layout: FeatureLayout) -> list[IdFeature]:
+    """The features that have embeddings; of those that share one, one."""
+    by_embedding = {(f.shared, f.shared or f.name): f for f in layout.ids if f.embedding_dim}
+    return list(by_embedding.values())

@@ -69,7 +69,7 @@ class WideAndDeep(keras.Model):
         if config.towers in ("deep", "both"):
             self.deep = DeepPart(layout, config, num_outputs, batch_size, seed, precision)
         self(
-            tf.zeros((1, len(layout.ids)), tf.int32),
+            tf.zeros((1, layout.num_ids), tf.int32),
             tf.zeros((1, len(layout.numbers)), tf.float32),
         )
 

@@ -37,7 +37,7 @@ class Parameter(NamedTuple):
         and others that are not; statistic for moving averages over the data, whose
         pseudo-gradient is subtracted as it is: neither clipped nor penalized.
     dense_update: a table whose gradient is merged into a whole table; no meaning for other kinds.
-    id_spaces: sizes of the id spaces of a table, of each of which a row of a batch has one id;
+    id_spaces: sizes of the id spaces of a table, and how many ids of each a row of a batch has;
         empty where they are not known.
     """
 
@@ -45,7 +45,7 @@ class Parameter(NamedTuple):
     part: Tower
     kind: ParameterKind
     dense_update: bool = True
-    id_spaces: tuple[int, ...] = ()
+    id_spaces: tuple[tuple[int, int], ...] = ()
 
     @property
     def is_sparse(self) -> bool:

@@ -21,7 +21,7 @@ from trainer.csv_files import Rows, check_names, check_rows
 from trainer.errors import UserError
 from trainer.memory_tables import BATCH_ROWS, MemoryTable
 from trainer.parallel import map_in_order
-from trainer.value_lists import is_list, join_lists
+from trainer.value_lists import is_list, join_lists, list_rows
 from trainer.vectors import list_vectors, text_vectors
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -153,8 +153,10 @@ def cast_column(values: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Pr
         # Arrow can do little with the short ones.
         values = values.cast(pa.decimal128(values.type.precision, values.type.scale))
     problems: list[Problem] = []
+    if column.delimiter is not None and is_list(values.type):
+        return _list_texts(values, column, column.delimiter)
     if pa.types.is_nested(values.type):
-        return (list_vectors if column.delimiter is None else _list_texts)(values, column)
+        return list_vectors(values, column)
     if _is_bytes(values.type):
         values, problems = decode_utf8(values.cast(pa.binary()), column)
     if _is_text(values.type):
@@ -168,10 +170,14 @@ def cast_column(values: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Pr
     return _to_int(values, column)
 
 
-def _list_texts(lists: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Problem]]:
-    """Lists of values of any plain type, joined; what is no UTF-8 within is left out."""
-    texts, _ = cast_column(lists.flatten(), column._replace(dtype="string"))
-    joined, problems = join_lists(lists, texts, column.delimiter or "", column.name)
+def _list_texts(
+    lists: pa.Array, column: ReadColumn, delimiter: str
+) -> tuple[pa.Array, list[Problem]]:
+    """Lists of values of any plain type, joined."""
+    texts, unreadable = cast_column(lists.flatten(), column._replace(dtype="string"))
+    joined, problems = join_lists(lists, texts, delimiter, column.name)
+    rows = list_rows(lists)
+    problems += [problem._replace(row=int(rows[problem.row])) for problem in unreadable]
     converted, _ = convert_text(joined, column, ("",))
     return converted, problems
 

@@ -32,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 
 from trainer import __version__, storage
-from trainer.columns import Categorical
+from trainer.columns import VocabularyColumn
 from trainer.config import Config
 from trainer.data_files import SAMPLE_PREFIX, Part
 from trainer.errors import UserError
@@ -281,7 +281,7 @@ def entry_key(
     That is: the settings but `LEFT_OUT`, the data files by path and fingerprint, the content of
     vocabularies and of data.statistics_path, this package's code, and the libraries beneath.
     """
-    vocabularies = [c.vocabulary_file for c in config.of_kind(Categorical).values()]
+    vocabularies = [c.vocabulary_file for c in config.of_kind(VocabularyColumn).values()]
     ingredients = {
         # Unsorted: the order of the columns is that of the features.
         "settings": config.model_dump(mode="json", exclude=LEFT_OUT),

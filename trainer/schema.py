@@ -12,11 +12,13 @@ from pydantic import BaseModel, Field, model_validator
 from trainer.columns import (
     MOST_IDS,
     STRICT,
+    BagColumn,
     Bucketized,
     Categorical,
     Column,
     ColumnBase,
     Datetime,
+    EmbeddedColumn,
     Geo,
     IdColumn,
     Identity,
@@ -27,6 +29,7 @@ from trainer.columns import (
     RawColumn,
     RawType,
     Tower,
+    VocabularyColumn,
     Weight,
 )
 from trainer.errors import nearest
@@ -134,6 +137,14 @@ class Schema(BaseModel):
         counted = self.of_kind(Categorical).items()
         return tuple(dict.fromkeys(self.raw_name(n) for n, c in counted if c.needs_counts))
 
+    def sharing(self, name: str) -> dict[str, Any]:
+        """The columns that share an embedding with column `name`, which is one of them."""
+        shared = getattr(self.columns[name], "shared_embedding", None)
+        if shared is None:
+            return {name: self.columns[name]}
+        columns = self.of_kind(EmbeddedColumn).items()
+        return {n: c for n, c in columns if c.shared_embedding == shared}
+
     @property
     def numeric_features(self) -> dict[str, NumericOptions]:
         """Numbers of the model by feature name: numeric columns and the outputs of geo columns."""
@@ -195,9 +206,15 @@ def _check_schema(schema: Schema) -> None:
         if raw in roles:
             raise ValueError(f"the {what} column {raw!r} is also the {roles[raw]}")
         roles[raw] = what
+    _check_sharing(schema)
     crossable = set(crossable_names(schema))
     for cross in schema.crosses:
         for name in cross.columns:
+            if isinstance(columns.get(name), BagColumn):
+                raise ValueError(
+                    f"cross {cross.name}: {name!r} is of kind {columns[name].kind}, with several "
+                    "ids in a row; a cross takes one of each column. Leave it out of the cross"
+                )
             if name not in crossable:
                 raise ValueError(
                     f"cross {cross.name}: {name!r} has no ids{nearest(name, crossable)}; "
@@ -210,6 +227,39 @@ def _check_schema(schema: Schema) -> None:
         raise ValueError(f"a cross has the name of a column: {sorted(clash)}")
 
 
+def _check_sharing(schema: Schema) -> None:
+    """Columns of one shared_embedding have the same ids and width; raises ValueError."""
+    for name, column in schema.of_kind(EmbeddedColumn).items():
+        if column.shared_embedding is None:
+            continue
+        partners = schema.sharing(name)
+        first, *others = partners
+        if not others:
+            raise ValueError(
+                f"columns.{name}.shared_embedding {column.shared_embedding!r} is of one column "
+                "only; give it to another, or leave it out"
+            )
+        mine, theirs = _shared_options(column), _shared_options(partners[first])
+        if mine.keys() != theirs.keys():
+            raise ValueError(
+                f"columns.{name} and columns.{first} have one shared_embedding, but their ids are "
+                f"of different kinds, {column.kind} and {partners[first].kind}"
+            )
+        for option, value in mine.items():
+            if value != theirs[option]:
+                raise ValueError(
+                    f"columns.{name}.{option} is {value}, that of columns.{first} is "
+                    f"{theirs[option]}; with one shared_embedding they must be equal"
+                )
+
+
+def _shared_options(column: EmbeddedColumn) -> dict[str, object]:
+    """The options that decide the ids of a column and its embedding."""
+    of_kind = Identity if isinstance(column, Identity) else VocabularyColumn
+    names = of_kind.model_fields.keys() - ColumnBase.model_fields.keys() - {"kind"}
+    return {name: getattr(column, name) for name in sorted(names)}
+
+
 def crossable_names(schema: Schema) -> list[str]:
     """Names that a cross may use: features with ids."""
     names: list[str] = []
@@ -218,6 +268,8 @@ def crossable_names(schema: Schema) -> list[str]:
             names += [f"{name}.{part}" for part in column.parts]
         elif isinstance(column, Geo):
             names += [f"{name}.{output}" for output in column.outputs if column.numeric.buckets]
+        elif isinstance(column, BagColumn):
+            continue
         elif isinstance(column, IdColumn) or (isinstance(column, Numeric) and column.buckets):
             names.append(name)
     return names

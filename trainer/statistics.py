@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, NamedTuple, cast
 
 import numpy as np
@@ -20,7 +20,15 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from trainer.errors import UserError
 from trainer.sampling import DistinctSample, Floats, RowSample, UInt64s
-from trainer.tallies import BlockCounts, Moments, TokenCounts, count_tokens
+from trainer.tallies import (
+    BagCounts,
+    BagSummary,
+    BlockCounts,
+    Moments,
+    TokenCounts,
+    count_tokens,
+    summarize_bag,
+)
 
 # Intervals of the stored quantile grid: fine enough for 128 buckets, 16 KB of JSON a column.
 GRID_INTERVALS = 1000
@@ -99,6 +107,19 @@ class NumberStatistics:
 
 
 @dataclass(frozen=True)
+class BagStatistics:
+    """Of a column of several values in a row: `lengths[n]` rows have n of them.
+
+    `tokens` is () where no vocabulary is made from them.
+    """
+
+    lengths: tuple[Count, ...]
+    tokens: tuple[tuple[str, Count], ...]  # by count, falling, then by token
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
 class TableStatistics:
     """Statistics of the training rows; `label` is unweighted."""
 
@@ -108,6 +129,7 @@ class TableStatistics:
     numbers: dict[str, NumberStatistics]
     tokens: dict[str, tuple[tuple[str, Count], ...]]  # by count, falling, then by token
     missing_tokens: dict[str, Count]
+    bags: dict[str, BagStatistics] = field(default_factory=dict)  # by column
 
     __pydantic_config__ = _STRICT
 
@@ -146,6 +168,7 @@ class Summary(NamedTuple):
     distinct: list[UInt64s]
     rows: tuple[UInt64s, Floats]
     tokens: list[list[BlockCounts]]
+    bags: list[BagSummary]
 
 
 class StatisticsBuilder:
@@ -157,6 +180,7 @@ class StatisticsBuilder:
         categories: Sequence[str],
         label: str,
         sample_rows: int = 65_536,
+        bags: Sequence[str] = (),
     ) -> None:
         """`sample_rows` bounds both samples; results are exact up to so many rows."""
         if label in numbers:
@@ -169,6 +193,7 @@ class StatisticsBuilder:
         self._distinct = {name: DistinctSample(sample_rows) for name in self._names}
         self._rows = RowSample(sample_rows, len(self._names))
         self._tokens = {name: TokenCounts() for name in categories}
+        self._bags = {name: BagCounts() for name in bags}
 
     def add(
         self,
@@ -180,7 +205,8 @@ class StatisticsBuilder:
 
         Args:
             columns: numbers and label as (B,) floats, NaN, null and infinity meaning missing;
-                categories as Arrow string or dictionary arrays, null and "" meaning missing.
+                categories as Arrow string or dictionary arrays, null and "" meaning missing; bags
+                as `tallies.Bag`.
             row_ids: (B,) uint64, unique over all rows: they choose the sampled rows.
             weight: (B,) weights, None for 1 each.
         """
@@ -211,6 +237,7 @@ class StatisticsBuilder:
             distinct=distinct,
             rows=self._rows.candidates(np.asarray(row_ids, np.uint64), values),
             tokens=[count_tokens(columns[name]) for name in self._tokens],
+            bags=[summarize_bag(columns[name]) for name in self._bags],
         )
 
     def take(self, summary: Summary) -> None:
@@ -226,6 +253,8 @@ class StatisticsBuilder:
         for counts, found in zip(self._tokens.values(), summary.tokens, strict=True):
             for block in found:
                 counts.take(block)
+        for bag, bag_summary in zip(self._bags.values(), summary.bags, strict=True):
+            bag.take(bag_summary)
 
     def merge(self, other: StatisticsBuilder) -> None:
         """Take in what `other` collected.
@@ -233,8 +262,8 @@ class StatisticsBuilder:
         Raises:
             ValueError: it has other columns or another sample size.
         """
-        mine = (self._names, list(self._tokens), self._rows.size)
-        theirs = (other._names, list(other._tokens), other._rows.size)
+        mine = (self._names, [*self._tokens, *self._bags], self._rows.size)
+        theirs = (other._names, [*other._tokens, *other._bags], other._rows.size)
         if mine != theirs:
             raise ValueError(f"cannot merge statistics of {theirs} into those of {mine}")
         self._num_rows += other._num_rows
@@ -245,6 +274,8 @@ class StatisticsBuilder:
         self._rows.merge(other._rows)
         for name, counts in self._tokens.items():
             counts.merge(other._tokens[name])
+        for name, bag in self._bags.items():
+            bag.merge(other._bags[name])
 
     def finalize(self) -> TableStatistics:
         """The statistics of all rows so far; more may be added afterwards."""
@@ -260,6 +291,10 @@ class StatisticsBuilder:
             numbers=numbers,
             tokens={name: counts.sorted_pairs() for name, counts in self._tokens.items()},
             missing_tokens={name: counts.missing for name, counts in self._tokens.items()},
+            bags={
+                name: BagStatistics(bag.lengths(), bag.tokens.sorted_pairs())
+                for name, bag in self._bags.items()
+            },
         )
 
 

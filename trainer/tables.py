@@ -28,8 +28,9 @@ class Table(keras.layers.Layer):
         name: of the layer; the weight is `<name>/table`.
         dense_update: whether the optimizer treats the gradient as a whole table
             (`use_dense_update`).
-        id_spaces: sizes of the id spaces that make up the rows, of each of which every row of a
-            batch looks up one id; empty where that is not so.
+        id_spaces: sizes of the id spaces that make up the rows, and how many ids of each a row of
+            a batch looks up; empty where that is not known.
+        trainable: whether there are gradients.
         seed: of the initial values; None draws one from `keras.utils.set_random_seed`.
     """
 
@@ -41,8 +42,9 @@ class Table(keras.layers.Layer):
         initializer_sd: float,
         name: str,
         dense_update: bool,
-        id_spaces: Sequence[int] = (),
+        id_spaces: Sequence[tuple[int, int]] = (),
         seed: int | None = None,
+        trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype="float32")
         self.dense_update, self.id_spaces = dense_update, tuple(id_spaces)
@@ -51,7 +53,11 @@ class Table(keras.layers.Layer):
         if initializer_sd:
             initializer = keras.initializers.RandomNormal(stddev=initializer_sd, seed=seed)
         self.table = self.add_weight(
-            shape=(num_rows, width), initializer=initializer, name="table", autocast=False
+            shape=(num_rows, width),
+            initializer=initializer,
+            name="table",
+            autocast=False,
+            trainable=trainable,
         )
         self.built = True
 

@@ -1,4 +1,7 @@
-"""Running sums that merge: moments of a number, counts of tokens. Imports numpy and Arrow only."""
+"""Running sums that merge: moments of a number, counts of tokens, lengths of bags.
+
+Imports sampling, numpy and Arrow only.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from trainer.sampling import Floats
 
 # Token counts of the blocks are summed up once so many (token, count) pairs wait.
 MAX_PENDING_TOKENS = 1_000_000
+# Rows of that many values and more count as of one length.
+LONGEST_BAG = 4096
 
 
 @dataclass
@@ -147,3 +152,62 @@ class TokenCounts:
         return grouped.rename_columns(
             ["count" if name == "count_sum" else name for name in grouped.column_names]
         )
+
+
+class Bag(NamedTuple):
+    """The values of a column that has several in a row, text by text.
+
+    num_rows: (V,) rows of the block that have the text.
+    lengths: (V,) values that it has.
+    values: Arrow strings, those of one text after those of the other; None where they are not
+        counted.
+    """
+
+    num_rows: np.ndarray
+    lengths: np.ndarray
+    values: pa.Array | None
+
+
+class BagSummary(NamedTuple):
+    """A block's share of `BagCounts`."""
+
+    lengths: np.ndarray
+    tokens: BlockCounts | None
+
+
+def summarize_bag(bag: Bag) -> BagSummary:
+    """How many rows have how many values, and how often each value occurs."""
+    lengths = np.bincount(np.minimum(bag.lengths, LONGEST_BAG), weights=bag.num_rows)
+    if bag.values is None:
+        return BagSummary(lengths.astype(np.int64), None)
+    encoded = bag.values.dictionary_encode()
+    counts = np.bincount(
+        encoded.indices.to_numpy(),
+        weights=np.repeat(bag.num_rows, bag.lengths),
+        minlength=len(encoded.dictionary),
+    )
+    table = pa.table({"token": encoded.dictionary, "count": counts.astype(np.int64)})
+    return BagSummary(lengths.astype(np.int64), BlockCounts(table, missing=0))
+
+
+@dataclass
+class BagCounts:
+    """How many rows have 0, 1, 2, ... values, and how often each value occurs."""
+
+    tokens: TokenCounts = field(default_factory=TokenCounts)
+    _lengths: np.ndarray = field(default_factory=lambda: np.zeros(LONGEST_BAG + 1, np.int64))
+
+    def take(self, summary: BagSummary) -> None:
+        """Take in what a block has."""
+        self._lengths[: len(summary.lengths)] += summary.lengths
+        if summary.tokens is not None:
+            self.tokens.take(summary.tokens)
+
+    def merge(self, other: BagCounts) -> None:
+        """Take in what `other` counted."""
+        self._lengths += other._lengths
+        self.tokens.merge(other.tokens)
+
+    def lengths(self) -> tuple[int, ...]:
+        """Rows with 0, 1, 2, ... values, up to the largest number; LONGEST_BAG stands for more."""
+        return tuple(np.trim_zeros(self._lengths, "b").tolist())

@@ -38,14 +38,13 @@ def join_lists(
     >>> join_lists(lists, lists.flatten(), "|", "tags")[0].to_pylist()
     ['a|b', '', None, '|c']
     """
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     texts = texts.fill_null("")
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    offsets = np.concatenate([[0], np.cumsum(_lengths(lists))]).astype(np.int32)
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts), delimiter)
     joined = pc.if_else(lists.is_valid(), joined, pa.scalar(None, pa.string()))
     has_delimiter = pc.match_substring(texts, delimiter).to_numpy(zero_copy_only=False)
     found = np.flatnonzero(has_delimiter)
-    rows = np.searchsorted(offsets, found, side="right") - 1
+    rows = list_rows(lists)[found]
     firsts = dict(zip(rows[::-1].tolist(), found[::-1].tolist(), strict=True))
     problems = [
         Problem(
@@ -56,3 +55,13 @@ def join_lists(
         for row, place in sorted(firsts.items())
     ]
     return joined, problems
+
+
+def list_rows(lists: pa.Array) -> np.ndarray:
+    """The row of each value of (B,) Arrow lists."""
+    return np.repeat(np.arange(len(lists)), _lengths(lists))
+
+
+def _lengths(lists: pa.Array) -> np.ndarray:
+    lengths: np.ndarray = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    return lengths

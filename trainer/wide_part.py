@@ -13,6 +13,7 @@ import tensorflow as tf
 from trainer.errors import UserError
 from trainer.features import FeatureLayout
 from trainer.lookups import make_lookups, select_columns
+from trainer.table_plans import wide_plans
 from trainer.tables import Table
 
 
@@ -26,16 +27,16 @@ class WidePart(keras.layers.Layer):
             UserError: there is none.
         """
         super().__init__(name="wide")
-        ids = [(i, f) for i, f in enumerate(layout.ids) if f.wide]
+        plans = wide_plans(layout, num_outputs)
         self.num_outputs = num_outputs
         self.number_columns = [i for i, f in enumerate(layout.numbers) if f.wide]
-        if not (ids or self.number_columns):
+        if not (plans or self.number_columns):
             raise UserError(
                 "no column is in the wide part; add wide to the towers of a column, or use "
                 "model.towers: deep"
             )
         zeros = functools.partial(Table, initializer_sd=0.0)
-        self.lookups = make_lookups(ids, num_outputs, batch_size, zeros, "table")
+        self.lookups = make_lookups(plans, batch_size, zeros)
         self.tables = [lookup.table for lookup in self.lookups]
         self.number_weights = (
             self.add_weight(

@@ -13,7 +13,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from trainer import cloud_files, storage
-from trainer.columns import Boolean, Bucketized, Categorical, Datetime, Geo, Identity, Numeric
+from trainer.bag_columns import MOST_AUTO_TOKENS, MOST_AUTO_VALUES
+from trainer.columns import (
+    Boolean,
+    Bucketized,
+    Categorical,
+    Datetime,
+    Geo,
+    Identity,
+    MultiHot,
+    Numeric,
+    Text,
+    VocabularyColumn,
+)
 from trainer.config import Config
 from trainer.data_files import SAMPLE_PREFIX
 from trainer.errors import UserError
@@ -211,7 +223,8 @@ def _check_memory(
 def row_bytes(config: Config) -> int:
     """Bytes of an encoded row: 4 for each id and number, for label and weight.
 
-    Indicators of missing values and zeros, which depend on the data, are left out.
+    Indicators of missing values and zeros, which depend on the data, are left out; columns of
+    several values count with the most that they may have.
     """
     words = 2 + len(config.crosses)
     for column in config.columns.values():
@@ -221,6 +234,10 @@ def row_bytes(config: Config) -> int:
             words += len(column.parts) + 2 * len(column.cyclic)
         elif isinstance(column, Geo):
             words += len(column.outputs) * (1 + (column.numeric.buckets != 0))
+        elif isinstance(column, MultiHot):
+            words += MOST_AUTO_VALUES if column.max_values == "auto" else column.max_values
+        elif isinstance(column, Text):
+            words += MOST_AUTO_TOKENS if column.max_tokens == "auto" else column.max_tokens
         elif isinstance(column, Categorical | Identity | Boolean | Bucketized):
             words += 1
     return 4 * words
@@ -232,9 +249,11 @@ def table_bytes(config: Config) -> int:
         (cross.bins, cross.embedding_dim, cross.towers) for cross in config.crosses
     ]
     for column in config.columns.values():
-        if isinstance(column, Categorical):
+        if isinstance(column, VocabularyColumn):
             size = (column.hash_buckets or 0) + column.oov_buckets
             sizes.append((size, column.embedding_dim, column.towers))
+        elif isinstance(column, Text):
+            sizes.append((column.hash_buckets, column.embedding_dim, column.towers))
         elif isinstance(column, Identity):
             sizes.append((column.size, column.embedding_dim, column.towers))
     total = 0
