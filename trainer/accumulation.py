@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-Gradient = tf.Tensor  # or tf.IndexedSlices
 # (rows, positions, number of the part) -> its share of the loss and of each gradient
-Compute = Callable[[tf.Tensor, dict[int, tf.Tensor], int], tuple[tf.Tensor, list[Gradient]]]
+Compute = Callable[
+    [tf.Tensor, dict[int, tf.Tensor], int], tuple[tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]
+]
 
 
 def sum_over_parts(
     compute: Compute, rows_BW: tf.Tensor, positions: Mapping[int, tf.Tensor], *, num_parts: int
-) -> tuple[tf.Tensor, list[Gradient]]:
+) -> tuple[tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
     """The loss and the gradients of all rows: the sums over the parts, slices end to end.
 
     Only one part's activations are held at a time.
@@ -43,7 +44,9 @@ def sum_over_parts(
     return total, sums
 
 
-def _add(total: Gradient, gradient: Gradient) -> Gradient:
+def _add(
+    total: tf.Tensor | tf.IndexedSlices, gradient: tf.Tensor | tf.IndexedSlices
+) -> tf.Tensor | tf.IndexedSlices:
     if not isinstance(total, tf.IndexedSlices):
         return total + gradient
     return tf.IndexedSlices(

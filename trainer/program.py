@@ -15,9 +15,8 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from trainer.accumulation import Gradient, sum_over_parts
+from trainer.accumulation import sum_over_parts
 from trainer.averaging import MovingAverage
-from trainer.columns import Tower
 from trainer.config import Config
 from trainer.distribution import Distribution
 from trainer.errors import UserError
@@ -139,18 +138,6 @@ class Program:
         learned = [p.variable for p in self.parameters if p.kind != "statistic"]
         return sum(int(variable.shape.num_elements()) for variable in learned)
 
-    def share_of_zeros(self, part: Tower) -> float:
-        """The share of a part's weights, biases aside, that are exactly 0; 0 where there are none.
-
-        Ids that no row had have weight 0 too.
-        """
-        weights = [
-            p.variable for p in self.parameters if p.part == part and p.kind in ("table", "matrix")
-        ]
-        num_weights = sum(int(w.shape.num_elements()) for w in weights)
-        num_other = sum(int(tf.math.count_nonzero(w)) for w in weights)
-        return 1.0 - num_other / num_weights if num_weights else 0.0
-
     def checksums(self) -> list[int]:
         """A checksum below 2**24 of the weights of each local replica: equal for equal weights."""
         copies = zip(
@@ -250,7 +237,7 @@ class Program:
         )
         positions = {i: ids.position for i, ids in step_ids.items()}
         loss, gradients = sum_over_parts(
-            lambda *part: self._part_gradients(*part, seed, weights),
+            functools.partial(self._part_gradients, seed=seed, weights=weights),
             rows_BW,
             positions,
             num_parts=self._num_parts,
@@ -271,9 +258,10 @@ class Program:
         rows_BW: tf.Tensor,
         positions: dict[int, tf.Tensor],
         number: int,
+        *,
         seed: tf.Tensor,
         weights: dict[int, tf.Tensor],
-    ) -> tuple[tf.Tensor, list[Gradient]]:
+    ) -> tuple[tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
         """Of one part of a replica's rows.
 
         Args:

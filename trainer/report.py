@@ -11,12 +11,14 @@ import keras
 import tensorflow as tf
 
 from trainer import __version__
+from trainer.columns import Tower
 from trainer.config import Config
 from trainer.data_files import Part
 from trainer.export import ExportReport
 from trainer.features import FeatureEncoder
 from trainer.loop import RunState
 from trainer.metrics import format_metrics
+from trainer.optimizers import Parameter
 from trainer.plan import Plan
 from trainer.program import Program
 from trainer.row_stores import RowStore
@@ -97,7 +99,7 @@ def build_report(
         "rows": {name: store.num_rows for name, store in stores.items()},
         "storage": {name: store.kind for name, store in stores.items()},
         "num_weights": program.num_weights,
-        "wide_zero_weights": round(program.share_of_zeros("wide"), 6),
+        "wide_zero_weights": round(_share_of_zeros(program.parameters, "wide"), 6),
         "examples_per_second": round(state.step * batch_size / state.seconds),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "model_dir": exported.model_dir,
@@ -130,3 +132,14 @@ def log_summary(report: Mapping[str, Any]) -> None:
         )
     logger.info("model: %s", report["model_dir"])
     logger.info("done in %.1f s", report["seconds"]["total"])
+
+
+def _share_of_zeros(parameters: Sequence[Parameter], part: Tower) -> float:
+    """The share of a part's weights, biases aside, that are exactly 0; 0 where there are none.
+
+    Ids that no row had have weight 0 too.
+    """
+    weights = [p.variable for p in parameters if p.part == part and p.kind in ("table", "matrix")]
+    num_weights = sum(int(w.shape.num_elements()) for w in weights)
+    num_other = sum(int(tf.math.count_nonzero(w)) for w in weights)
+    return 1.0 - num_other / num_weights if num_weights else 0.0
