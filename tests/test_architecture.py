@@ -18,7 +18,7 @@ ORDER = re.findall(
     sample memory_tables data_files parallel cells vectors value_lists csv_records csv_files parquet_files reader sampling tallies
     statistics labels rows row_stores row_files row_cache plan metrics class_metrics token_memory transforms vocabularies bags buckets
     scaling encoders number_bank number_encoders geo_encoders vector_encoders id_encoders bag_encoders datetime_encoders
-    column_encoders features tfrecord_files blocks datasets input tables table_plans lookups exchange schedules update_rules
+    column_encoders features tfrecord_files splits blocks datasets input tables table_plans lookups exchange schedules update_rules
     clipping optimizers averaging model_size dropout noise
     activations normalization cross_network dense_tower piecewise_linear wide_part deep_part network losses number_head class_heads objective
     kept_weights distribution strategy

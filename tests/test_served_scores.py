@@ -16,7 +16,7 @@ def test_scores_are_the_logits_of_the_served_probabilities(tmp_path):
     model.train_and_evaluate(config)
     parts, rows = open_rows(config, None)
 
-    scores = served_scores(str(tmp_path / "run" / "model"), parts["test"], config)
+    scores = served_scores(str(tmp_path / "run" / "model"), parts["test"])
 
     serve = tf.saved_model.load(str(tmp_path / "run" / "model")).signatures["serving_default"]
     specs = serve.structured_input_signature[1]

@@ -6,6 +6,7 @@ or more raw columns; a *feature* is one encoded id or number that the model read
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -57,3 +58,24 @@ class IdColumn(ColumnBase):
     embedding_dim: Auto | Annotated[Int, Field(ge=1, le=4096)] = Field(
         "auto", description="Width in the deep part; auto: the fourth root of the number of ids."
     )
+
+
+def embedding_width(size: int, embedding_dim: int | str, default: int | str) -> int:
+    """Width of the embedding of `size` ids; 0 for none.
+
+    Args:
+        size: number of ids.
+        embedding_dim: the column's own width, or auto for the default.
+        default: of columns that do not state one; auto for the fourth root of `size`, sqrt for the
+            square root, rounded up.
+
+    >>> embedding_width(1000, "auto", "auto"), embedding_width(1000, "auto", "sqrt")
+    (6, 32)
+    >>> embedding_width(16, "auto", "auto"), embedding_width(16, 5, "auto")
+    (2, 5)
+    """
+    width = default if embedding_dim == "auto" else embedding_dim
+    if isinstance(width, int):
+        return width
+    # The small amount keeps 16 ids, whose root is 2, from becoming 3 by rounding.
+    return math.ceil(size ** {"auto": 0.25, "sqrt": 0.5}[width] - 1e-9)

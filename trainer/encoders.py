@@ -5,7 +5,6 @@ Axes: B batch, W bytes of a text.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
+from trainer.column_base import embedding_width
 from trainer.columns import Combiner, EmbeddedColumn, Tower
 from trainer.scaling import Scaling
 from trainer.token_memory import TokenMemory
 from trainer.transforms import MISSING_TIME
+from trainer.vectors import vector_numbers
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,9 @@ def id_feature(
         size: number of ids.
         towers: parts of the model that see it.
         embedding_dim: the column's own width, or auto for the default.
-        default: width of embeddings that do not state one, 0 for no embedding; auto for the fourth
-            root of `size`, sqrt for the square root, rounded up.
+        default: width of embeddings that do not state one, see `embedding_width`.
     """
-    width = default if embedding_dim == "auto" else embedding_dim
-    if isinstance(width, str):
-        # The small amount keeps 16 ids, whose root is 2, from becoming 3 by rounding.
-        width = math.ceil(size ** {"auto": 0.25, "sqrt": 0.5}[width] - 1e-9)
-    dim = int(width) if "deep" in towers else 0
+    dim = embedding_width(size, embedding_dim, default) if "deep" in towers else 0
     return IdFeature(name, size, "wide" in towers, dim, **options)
 
 
@@ -171,7 +167,9 @@ def describe_ids(feature: IdFeature, origin: str) -> str:
 
 
 def to_floats(column: pa.Array) -> np.ndarray:
-    """(B,) float32, NaN where null."""
+    """(B,) float32, of vectors (B, n); NaN where null."""
+    if pa.types.is_fixed_size_list(column.type):
+        return vector_numbers(column)
     if column.type != pa.float32():
         column = column.cast(pa.float32())
     if column.null_count:

@@ -91,7 +91,7 @@ def train_model(
         run = _config_of_run(config, seed)
         report = model.train_and_evaluate(run)
         seconds.append(report["seconds"]["total"])
-        scores.append(served_scores(RunFolder(run).model_dir, parts[part], run))
+        scores.append(served_scores(RunFolder(run).model_dir, parts[part]))
     # Whole jobs: reading, training, evaluation, export and its check.
     return Contender(name, tuple(scores), float(np.mean(seconds)), "whole job")
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from trainer import cloud_files, storage
 from trainer.bag_columns import MOST_AUTO_TOKENS, MOST_AUTO_VALUES
+from trainer.column_base import embedding_width
 from trainer.columns import (
     Boolean,
     Bucketized,
@@ -258,10 +259,9 @@ def table_bytes(config: Config) -> int:
             sizes.append((column.size, column.embedding_dim, column.towers))
     total = 0
     for size, dim, towers in sizes:
-        width = dim if dim != "auto" else config.model.embedding_dim
-        width = round(size**0.25) if width == "auto" else width
+        width = embedding_width(size, dim, config.model.embedding_dim)
         total += size * _BYTES_PER_WEIGHT * ("wide" in towers)
-        total += size * _BYTES_PER_WEIGHT * int(width) * ("deep" in towers)
+        total += size * _BYTES_PER_WEIGHT * width * ("deep" in towers)
     return total
 
 
