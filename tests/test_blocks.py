@@ -7,23 +7,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 from trainer import blocks, csv_files, parallel
 from trainer.blocks import (
     BlockReader,
     DataPart,
-    Split,
-    fingerprint_buckets,
-    splits_of,
 )
 from trainer.config import parse_config
-from trainer.data_config import DataConfig
 from trainer.errors import UserError
 from trainer.features import FeatureEncoder, read_columns
 from trainer.reader import Source
 from trainer.row_stores import Budget, store_rows
+from trainer.splits import Split, splits_of
 
 COLORS = ["red", "green", "", "blue"]
 
@@ -202,51 +197,6 @@ def test_the_limit_of_bad_rows_is_that_of_all_files_together(damaged_files, file
             list(reader.read(units))
 
 
-@pytest.mark.parametrize(
-    ("text", "fingerprint"),
-    # Source: the example of FARM_FINGERPRINT in the BigQuery manual, section on hash functions.
-    [
-        ("1footrue", -1541654101129638711),
-        ("2applefalse", 2794438866806483259),
-        ("3true", -4880158226897771312),
-    ],
-)
-def test_split_buckets_are_those_of_bigquery(text, fingerprint):
-    for modulus in (2, 100, 999_983):
-        (bucket,) = fingerprint_buckets(pa.array([text]), modulus)
-        assert bucket == abs(fingerprint) % modulus
-
-
-def test_split_buckets_of_any_string_column_and_of_null():
-    texts = ["b", None, "", "b", "\u00e9"]
-    expected = fingerprint_buckets(pa.array(["b", "", "", "b", "\u00e9"]), 1000).tolist()
-    assert expected[0] == expected[3] != expected[1] == expected[2]
-    for column in (pa.array(texts), pa.array(texts).dictionary_encode()):
-        assert fingerprint_buckets(column, 1000).tolist() == expected
-    assert fingerprint_buckets(pa.array([], pa.string()), 10).tolist() == []
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.floats(0, 0.5, exclude_max=True), st.floats(0, 0.5), st.sampled_from([2, 10, 100, 999]))
-def test_shares_are_a_partition_of_the_buckets(validation, test, modulus):
-    assume(all(not share or round(share * modulus) for share in (validation, test)))
-    data = DataConfig(validation_fraction=validation, test_fraction=test, split_modulus=modulus)
-    shares = splits_of(data)
-    if not (validation or test):
-        assert shares == {}
-        return
-    assert list(shares) == [
-        *["train"],
-        *["validation"] * bool(validation),
-        *["test"] * bool(test),
-    ]
-    buckets = [b for share in shares.values() for b in range(share.low, share.high)]
-    assert buckets == list(range(modulus))
-    sizes = {part: share.high - share.low for part, share in shares.items()}
-    assert sizes.get("validation", 0) == round(validation * modulus)
-    assert sizes.get("test", 0) == round(test * modulus)
-
-
 def parts_of(config, reader):
     shares = splits_of(config.data)
     return {part: DataPart(reader, config, split) for part, split in shares.items()}
@@ -349,8 +299,8 @@ def test_a_positive_class_makes_labels_of_zero_and_one(files):
     config = make_config(label={"column": "unused", "task": "binary", "positive": "_"})
     part = DataPart(make_reader(config, files), config)
     (block, *_) = part.blocks()
-    label = part.label(block)
-    assert (label.dtype, label.tolist()) == (np.float32, [1.0] * block.num_rows)
+    labels = part.labels(block)
+    assert (labels.dtype, labels.tolist()) == (np.float32, [[1.0]] * block.num_rows)
     config = make_config(
         label={"column": "color", "task": "binary", "positive": "red"},
         columns={"x": "numeric", "id": "key"},
@@ -358,7 +308,7 @@ def test_a_positive_class_makes_labels_of_zero_and_one(files):
     part = DataPart(make_reader(config, files, max_bad_rows=24), config)
     (block, *_) = part.blocks()
     expected = [float(row[1] == "red") for row in TABLES[0] if row[1]]
-    assert part.label(block).tolist() == expected
+    assert part.labels(block)[:, 0].tolist() == expected
 
 
 @pytest.mark.usefixtures("small_blocks")

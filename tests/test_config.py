@@ -113,7 +113,18 @@ def test_defaults_are_valid_values():
             {"training": {"num_evals": 3, "seconds": 5}},
             "training: num_evals needs a budget in steps, epochs or examples, not seconds",
         ),
-        ({"model": {"loss": "mse"}}, "model.loss 'mse' does not fit label.task 'binary'"),
+        (
+            {"model": {"loss": "mse"}},
+            "model.loss 'mse' does not fit label.task 'binary'; it may be auto, log_loss, focal",
+        ),
+        (
+            {"model": {"focal_gamma": 1.5}},
+            "model.focal_gamma has an effect with model.loss focal only",
+        ),
+        (
+            {"model": {"huber_delta": 0.5, "loss": "focal"}},
+            "model.huber_delta has an effect with model.loss huber only",
+        ),
         (
             {"model": {"hidden_units": []}},
             "model.hidden_units is empty; use model.towers: wide for no deep part",
@@ -135,7 +146,29 @@ def test_rules_of_the_sections(values, message):
 def test_log_loss_is_for_classes():
     label = {"label": {"column": "y", "task": "regression"}, "model": {"loss": "log_loss"}}
 
-    assert _message(label).endswith("model.loss 'log_loss' does not fit label.task 'regression'")
+    assert _message(label).endswith(
+        "model.loss 'log_loss' does not fit label.task 'regression'; it may be auto, mse, mae, "
+        "huber, poisson"
+    )
+
+
+@pytest.mark.parametrize(
+    "model", [{"class_weights": "auto"}, {"class_weights": {"a": 2}}, {"label_smoothing": 0.1}]
+)
+def test_options_of_classes_are_none_of_a_regression(model):
+    label = {"label": {"column": "y", "task": "regression"}, "model": model}
+
+    assert _message(label).endswith(
+        f"model.{next(iter(model))} has an effect on classes only, not on a regression"
+    )
+
+
+def test_counts_are_learned_as_they_are():
+    label = {"column": "y", "task": "regression", "transform": "log1p"}
+
+    assert _message({"label": label, "model": {"loss": "poisson"}}).endswith(
+        "model.loss poisson takes the count itself; leave out label.transform"
+    )
 
 
 def test_findings_are_described_with_the_names_of_the_config():

@@ -37,9 +37,9 @@ def test_statistics_know_the_training_rows_only(tmp_path):
 def test_every_row_is_encoded_with_its_label_and_weight(tmp_path):
     stores = datasets_of(tmp_path).stores
     rows = {name: np.concatenate(list(store.in_order())) for name, store in stores.items()}
-    assert labels_of(rows["train"]).tolist() == [10, 20, 30]
+    assert labels_of(rows["train"]).tolist() == [[10], [20], [30]]
     assert weights_of(rows["train"]).tolist() == [1, 2, 1]
-    assert labels_of(rows["validation"]).tolist() == [40]
+    assert labels_of(rows["validation"]).tolist() == [[40]]
 
 
 @pytest.mark.parametrize("part", ["train", "validation"])

@@ -4,11 +4,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.metrics import log_loss, mean_squared_error
-from tiny_table import cut, make_config, make_program, make_rows, make_store
+from tiny_table import cut, make_config, make_program, make_rows, make_store, statistics_of
 
 from trainer import evaluation
-from trainer.evaluation import averaged_weights, evaluate, predict
+from trainer.evaluation import (
+    Predictions,
+    averaged_weights,
+    evaluate,
+    evaluate_constant,
+    predict,
+)
+from trainer.objective import Objective
 from trainer.row_stores import BlockStore
+from trainer.rows import pack_rows
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +26,11 @@ def program():
     rows = make_rows(16).reshape(2, 8, -1)
     program.train(tf.constant(rows), 0)
     return program
+
+
+def whole(pieces):
+    """All rows as one piece."""
+    return Predictions(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
 
 def logits_of(program, rows):
@@ -32,9 +45,9 @@ def test_predictions_are_of_each_row_once_in_file_order(program, monkeypatch, nu
     monkeypatch.setattr(evaluation, "MOST_BATCH_ROWS", 256)
     store, rows = make_store(num_rows), make_rows(num_rows)
     kept = min(limit_rows or num_rows, num_rows)
-    found = predict(program, store, limit_rows)
+    found = whole(predict(program, store, limit_rows))
     floats = rows.view(np.float32)[:kept]
-    np.testing.assert_array_equal(found.label, floats[:, -2])
+    np.testing.assert_array_equal(found.labels, floats[:, -2:-1])
     np.testing.assert_array_equal(found.weight, floats[:, -1])
     assert found.logits.shape == (kept, 1)
     some = slice(0, kept, max(1, kept // 8))
@@ -44,8 +57,7 @@ def test_predictions_are_of_each_row_once_in_file_order(program, monkeypatch, nu
 
 def test_a_set_without_rows_has_no_prediction(program):
     store = BlockStore(cut(make_rows(0), []), [], "memory")
-    found = predict(program, store)
-    assert [part.shape for part in found] == [(0,), (0, 1), (0,)]
+    assert list(predict(program, store)) == []
     assert evaluate(program, store) == {"num_rows": 0, "sum_weight": 0}
 
 
@@ -88,6 +100,36 @@ def test_averaged_weights_are_there_for_the_time_of_the_block(program):
     for found, expected in zip(values(), before, strict=True):
         np.testing.assert_array_equal(found, expected)
     assert any(not np.array_equal(b, s) for b, s in zip(before, shadows, strict=True))
+
+
+@pytest.mark.parametrize("most_logits", [3, 1 << 22])
+def test_the_constant_is_the_mean_of_the_training_rows(program, monkeypatch, most_logits):
+    monkeypatch.setattr(evaluation, "MOST_BATCH_LOGITS", most_logits)
+    label, weight = make_rows(40).view(np.float32)[:, -2:].T.astype(np.float64)
+    found = evaluate_constant(program.objective, make_store(40), num_labels=1)
+    # The labels of `make_program` are 0 and 1.
+    assert found["rmse"] == pytest.approx(np.sqrt(np.average((label - 0.5) ** 2, weights=weight)))
+    assert found["mean_prediction"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "log_loss"),
+    # Half of the rows of an absent class would cost -log 0: it is 15 log(10) instead.
+    [([1, 0, 0, 0], -(np.log(0.25) + np.log(0.75)) / 2), ([0, 1e-30], 15 * np.log(10) / 2)],
+)
+def test_the_constant_of_a_binary_task_has_the_entropy_and_no_order(labels, log_loss):
+    objective = Objective(make_config("binary"), statistics_of(labels))
+    rows = pack_rows(np.zeros((2, 1), np.int32), np.zeros((2, 0)), np.eye(2)[:, :1], np.ones(2))
+    found = evaluate_constant(objective, BlockStore([rows], [2], "memory"), num_labels=1)
+    assert found["log_loss"] == pytest.approx(log_loss, rel=1e-3)
+    assert (found["auc"], found["pr_auc"]) == (0.5, 0.5)
+
+
+def test_pieces_of_many_outputs_are_bounded(program, monkeypatch):
+    monkeypatch.setattr(evaluation, "MOST_BATCH_LOGITS", 300)
+    pieces = list(predict(program, make_store(600)))
+    assert [len(piece.weight) for piece in pieces] == [256, 256, 88]
+    np.testing.assert_array_equal(whole(pieces).weight, make_rows(600).view(np.float32)[:, -1])
 
 
 def test_without_an_average_the_weights_stay():

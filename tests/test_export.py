@@ -379,7 +379,7 @@ def test_output_of_several_columns_is_refused(tmp_path):
 
 @pytest.mark.parametrize(("rows", "expected"), [([], np.zeros(0)), (ROWS, np.zeros((4, 1)))])
 def test_rows_that_do_not_fit_the_expected_are_refused(tmp_path, rows, expected):
-    with pytest.raises(ValueError, match=r"expected must be \(rows,\) of one or more rows"):
+    with pytest.raises(ValueError, match=r"expected must be \(rows,\) or \(rows, classes\) of one"):
         export_small(tmp_path / "model", tmp_path, rows=rows, expected=expected)
 
 

@@ -35,7 +35,7 @@ def make_store(files, kind, scratch_dir=None):
                 yield pack_rows(
                     numbers[:, None].astype(np.int32),
                     numbers[:, None].astype(np.float32),
-                    numbers.astype(np.float32),
+                    numbers[:, None].astype(np.float32),
                     np.ones(length, np.float32),
                 )
                 start += length
@@ -174,19 +174,21 @@ BITS = st.integers(0, 2**32 - 1)
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 3), st.integers(0, 2), st.integers(0, 2), st.data())
-def test_unpacked_rows_are_the_packed_ones_bit_for_bit(num_rows, num_ids, num_numbers, data):
+@given(st.integers(0, 3), st.integers(0, 2), st.integers(0, 2), st.integers(1, 3), st.data())
+def test_unpacked_rows_are_the_packed_ones_bit_for_bit(
+    num_rows, num_ids, num_numbers, num_labels, data
+):
     def floats(*shape):
         size = int(np.prod(shape))
         drawn = data.draw(st.lists(BITS, min_size=size, max_size=size))
         return np.array(drawn, np.uint32).reshape(shape).view(np.float32)
 
     ids, numbers = floats(num_rows, num_ids).view(np.int32), floats(num_rows, num_numbers)
-    label, weight = floats(num_rows), floats(num_rows)
-    rows = tf.constant(pack_rows(ids, numbers, label, weight))
-    layout = RowLayout(num_ids, num_numbers)
+    labels, weight = floats(num_rows, num_labels), floats(num_rows)
+    rows = tf.constant(pack_rows(ids, numbers, labels, weight))
+    layout = RowLayout(num_ids, num_numbers, num_labels)
     for found in (unpack_rows(rows, layout), tf.function(unpack_rows)(rows, layout)):
-        for part, expected in zip(found, (ids, numbers, label, weight), strict=True):
+        for part, expected in zip(found, (ids, numbers, labels, weight), strict=True):
             assert part.shape == expected.shape
             assert part.numpy().tobytes() == expected.tobytes()
 

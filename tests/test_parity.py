@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from trainer import parity
+from trainer.answers import Served
 from trainer.errors import TrainingFailed
+from trainer.label import Label
 from trainer.parity import FreshProcess, check_answers
-from trainer.schema import Label
-from trainer.serving import Served, ServingInputs
+from trainer.serving import ServingInputs
 
 INPUTS = ServingInputs({"size": "float32", "id": "string"}, {"size": "size", "id": "id"}, "id")
 ROWS = [{"size": 1.0, "id": "a"}, {"size": 2.0, "id": "b"}]

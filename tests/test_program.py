@@ -162,7 +162,7 @@ def test_the_smallest_and_the_largest_seed_train_with_dropout_of_their_own(fresh
 
 def scaled_weights(rows, factor):
     ids, numbers, label, weight = unpack(rows)
-    arrays = (numbers, label, weight * factor)
+    arrays = (numbers, label[:, None], weight * factor)
     return pack_rows(ids, *(array.astype(np.float32) for array in arrays))
 
 

@@ -13,10 +13,8 @@ from trainer.row_stores import (
     BlockStore,
     Budget,
     StreamStore,
-    labels_and_weights,
     store_rows,
 )
-from trainer.rows import pack_rows
 
 
 def make_files(*files, width=4):
@@ -130,15 +128,6 @@ def test_scratch_file_is_gone_when_reading_fails(tmp_path):
     with pytest.raises(RuntimeError):
         store_rows(read, 1, "disk", budget_of(tmp_path))
     assert os.listdir(tmp_path) == []
-
-
-def test_labels_and_weights_of_a_store(tmp_path):
-    label, weight = np.arange(5, dtype=np.float32), np.linspace(0, 1, 5, dtype=np.float32)
-    rows = pack_rows(np.zeros((5, 2), np.int32), np.zeros((5, 1), np.float32), label, weight)
-    store = BlockStore(cut(rows, [2, 3]), [2, 3], "memory")
-    got_label, got_weight = labels_and_weights(store)
-    assert got_label.tolist() == label.tolist()
-    assert got_weight.tolist() == weight.tolist()
 
 
 def reverse(index, size):

@@ -14,8 +14,8 @@ def as_floats(bits):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.data(), st.integers(0, 5), st.integers(0, 3), st.integers(0, 3))
-def test_packed_words_are_the_inputs_bit_for_bit(data, num_rows, num_ids, num_numbers):
+@given(st.data(), st.integers(0, 5), st.integers(0, 3), st.integers(0, 3), st.integers(1, 3))
+def test_packed_words_are_the_inputs_bit_for_bit(data, num_rows, num_ids, num_numbers, num_labels):
     """Any 32 bits survive: NaN payloads, signed zeros, infinities, denormals."""
 
     def words(*shape):
@@ -24,22 +24,22 @@ def test_packed_words_are_the_inputs_bit_for_bit(data, num_rows, num_ids, num_nu
         return np.array(drawn, np.uint32).reshape(shape)
 
     ids, numbers = words(num_rows, num_ids), words(num_rows, num_numbers)
-    label, weight = words(num_rows), words(num_rows)
+    labels, weight = words(num_rows, num_labels), words(num_rows)
     rows = pack_rows(
         ids.view(np.int32),
         numbers.view(np.float32),
-        label.view(np.float32),
+        labels.view(np.float32),
         weight.view(np.float32),
     )
     assert rows.dtype == np.int32
-    assert rows.shape == (num_rows, RowLayout(num_ids, num_numbers).width)
-    expected = np.concatenate([ids, numbers, label[:, None], weight[:, None]], axis=1)
+    assert rows.shape == (num_rows, RowLayout(num_ids, num_numbers, num_labels).width)
+    expected = np.concatenate([ids, numbers, labels, weight[:, None]], axis=1)
     assert rows.tobytes() == expected.tobytes()
-    assert labels_of(rows).tobytes() == label.tobytes()
+    assert labels_of(rows, num_labels).tobytes() == labels.tobytes()
     assert weights_of(rows).tobytes() == weight.tobytes()
 
 
 def test_signalling_nan_keeps_its_payload():
     payload = as_floats([0x7FA12345, 0xFFC00001])
-    rows = pack_rows(np.zeros((2, 1), np.int32), payload[:, None], payload, payload)
+    rows = pack_rows(np.zeros((2, 1), np.int32), payload[:, None], payload[:, None], payload)
     assert rows[:, 1:].view(np.uint32).tolist() == [[0x7FA12345] * 3, [0xFFC00001] * 3]

@@ -4,15 +4,12 @@ import math
 import numpy as np
 import pytest
 
-from trainer.schema import Label
 from trainer.serving import (
-    Served,
     ServingInputs,
     filled,
     is_complete,
     plain_row,
     request_json,
-    response_json,
     signature_names,
 )
 
@@ -91,26 +88,3 @@ def test_request_names_the_inputs_of_the_signature():
 def test_request_of_an_incomplete_row_is_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
         request_json([{**COMPLETE, "distance km": math.inf}], INPUTS)
-
-
-def test_response_of_one_output_is_the_bare_value():
-    label = Label(column="fare", task="regression")
-    served = Served(INPUTS._replace(key=None), label, 0.5)
-    assert json.loads(response_json([COMPLETE], [np.float32(12.1)], served)) == {
-        "predictions": [12.1]
-    }
-
-
-def test_response_of_a_binary_model_has_probability_class_and_key():
-    label = Label(column="income", task="binary", positive=">50K")
-    text = response_json([COMPLETE, COMPLETE], [0.25, 0.125], Served(INPUTS, label, 0.25))
-    assert json.loads(text)["predictions"] == [
-        {"probability": 0.25, "class": ">50K", "key": "a"},
-        {"probability": 0.125, "class": "not >50K", "key": "a"},
-    ]
-
-
-def test_class_without_a_text_is_0_or_1():
-    served = Served(INPUTS, Label(column="tip", task="binary"), 0.7)
-    # 0.7 in float32 is below 0.7 in float64: the served float32 score still reaches it.
-    assert [served.class_of(p) for p in (0.69, float(np.float32(0.7)), 0.71)] == [0, 1, 1]

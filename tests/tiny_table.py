@@ -61,7 +61,7 @@ def make_rows(num_rows, seed=0, task="regression"):
     signal = numbers[:, 0] - (ids[:, 0] == 2) + 0.3 * rng.normal(size=num_rows)
     label = signal if task == "regression" else signal > 0
     weight = rng.uniform(0.5, 2, num_rows)
-    return pack_rows(ids, numbers, label.astype(np.float32), weight.astype(np.float32))
+    return pack_rows(ids, numbers, label[:, None].astype(np.float32), weight.astype(np.float32))
 
 
 def cut(rows, lengths):

@@ -6,28 +6,33 @@ Sits between `reader.py`, which knows files, and `rows.py`, which keeps encoded 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import tensorflow as tf
 
 from trainer.bag_encoders import BagSplitter
+from trainer.cells import Problem
 from trainer.columns import BAG_KINDS
 from trainer.config import Config
-from trainer.data_config import DataConfig
-from trainer.data_files import Part
+from trainer.data_files import Part, format_of
+from trainer.encoders import to_floats
 from trainer.features import FeatureEncoder, geo_numbers, read_columns
+from trainer.labels import LabelEncoder, with_classes
 from trainer.memory_tables import DataFile
 from trainer.parallel import map_in_order
 from trainer.reader import BadRows, Block, Source, read_blocks
 from trainer.row_stores import MEGABYTE
 from trainer.rows import pack_rows
-from trainer.sampling import splitmix64
 from trainer.schema import Schema
+from trainer.splits import KeptNegatives, Split, row_ids, splits_of
 from trainer.statistics import StatisticsBuilder, Summary, TableStatistics
+from trainer.tfrecord_files import TFRecordFile
 
 
 class BlockReader:
@@ -44,6 +49,9 @@ class BlockReader:
         self.units = [source.files] if source.limit_rows else [(file,) for file in source.files]
         self._max_bad_rows = max_bad_rows
         self._bad_rows: dict[int, tuple[int, list[str]]] = {}
+        self._refused: set[tuple[int, int]] = set()
+        self._refused_examples: list[str] = []
+        self._lock = threading.Lock()
         self._retain_bytes = retain_bytes
         self._retained: list[list[Block]] | None = None
 
@@ -83,75 +91,55 @@ class BlockReader:
         for count, examples in self._bad_rows.values():
             total.count += count
             total.examples += examples
+        total.count += len(self._refused)
+        total.examples += self._refused_examples
         return total
+
+    def refuse(self, block: Block, problems: Sequence[Problem]) -> None:
+        """Count rows of a block that were read as good ones, each once. Any thread may call it.
+
+        Raises:
+            UserError: more rows are bad than `max_bad_rows`.
+        """
+        file = self.source.files[block.file_index]
+        with self._lock:
+            new = [
+                Problem(number, problem.reason)
+                for problem in problems
+                if (block.file_index, number := int(block.row_numbers[problem.row]))
+                not in self._refused
+            ]
+            bad_rows = self.bad_rows
+            num_examples = len(bad_rows.examples)
+            bad_rows.record(str(file), new, first_row=int(_has_header(self.source, file)))
+            self._refused |= {(block.file_index, problem.row) for problem in new}
+            self._refused_examples += bad_rows.examples[num_examples:]
 
     def release(self) -> None:
         """Forget the blocks that were kept."""
         self._retained, self._retain_bytes = None, 0
 
 
-class Split(NamedTuple):
-    """Share of the rows by hash: those whose bucket is in [low, high) of `modulus` buckets."""
-
-    column: str | None
-    low: int
-    high: int
-    modulus: int
-
-    def mask(self, block: Block) -> np.ndarray:
-        """(B,) bool: the rows of the block that belong to this share.
-
-        The bucket is MOD(ABS(FARM_FINGERPRINT(column)), modulus), as BigQuery computes it; without
-        a column, a hash of the row's place in its file.
-        """
-        if self.column is None:
-            buckets = (splitmix64(row_ids(block)) % np.uint64(self.modulus)).astype(np.int64)
-        else:
-            buckets = fingerprint_buckets(block.columns[self.column], self.modulus)
-        return (buckets >= self.low) & (buckets < self.high)
-
-
-def fingerprint_buckets(texts: pa.Array, modulus: int) -> np.ndarray:
-    """(B,) int64 MOD(ABS(FARM_FINGERPRINT(text)), modulus); null counts as ''.
-
-    Source: BigQuery's FARM_FINGERPRINT is the signed 64-bit FarmHash Fingerprint64, which is what
-    tf.fingerprint gives in little-endian bytes.
-    """
-    objects = np.asarray(pc.fill_null(texts, "").to_numpy(zero_copy_only=False), object)
-    prints = tf.fingerprint(tf.constant(objects, tf.string)).numpy()
-    signed = np.ascontiguousarray(prints).view("<i8").reshape(-1)
-    # ABS of the smallest int64 overflows in BigQuery too; as uint64 it is its magnitude.
-    return (np.abs(signed).view(np.uint64) % np.uint64(modulus)).astype(np.int64)
-
-
-def splits_of(data: DataConfig) -> dict[Part, Split]:
-    """Shares of the training files: train first, then validation, then test; {} if not split."""
-    if not (data.validation_fraction or data.test_fraction):
-        return {}
-    modulus = data.split_modulus
-    test_from = modulus - round(data.test_fraction * modulus)
-    validation_from = test_from - round(data.validation_fraction * modulus)
-    bounds: dict[Part, tuple[int, int]] = {"train": (0, validation_from)}
-    if data.validation_fraction:
-        bounds["validation"] = (validation_from, test_from)
-    if data.test_fraction:
-        bounds["test"] = (test_from, modulus)
-    return {part: Split(data.split_column, *ends, modulus) for part, ends in bounds.items()}
-
-
-def row_ids(block: Block) -> np.ndarray:
-    """(B,) uint64 that name each row of a data set: the file's number, then the row's in it."""
-    return (np.uint64(block.file_index) << np.uint64(40)) + block.row_numbers.astype(np.uint64)
-
-
 class DataPart:
     """One part of the data: its blocks, after the split."""
 
-    def __init__(self, reader: BlockReader, schema: Schema, split: Split | None = None):
-        """Take the rows of `reader` that belong to `split`, or all."""
+    def __init__(
+        self,
+        reader: BlockReader,
+        schema: Schema,
+        split: Split | None = None,
+        negative_keep: float = 1.0,
+    ):
+        """Take the rows of `reader` that belong to `split`, or all; of negatives only a share."""
         self.reader = reader
         self._schema = schema
         self._split = split
+        self._negatives = KeptNegatives(negative_keep)
+        self._labels = LabelEncoder(schema.label)
+
+    def know_classes(self, statistics: TableStatistics) -> None:
+        """From now on a row of a class that the training rows do not have is a bad row."""
+        self._labels = LabelEncoder(self._schema.label, [name for name, _ in statistics.classes])
 
     def blocks(self, units: Sequence[int] | None = None) -> Iterator[Block]:
         """Blocks of this part, without rows of weight 0; a block may be empty."""
@@ -160,6 +148,11 @@ class DataPart:
     def _own_rows(self, block: Block) -> Block:
         kept = np.ones(block.num_rows, bool) if self._split is None else self._split.mask(block)
         kept &= self.weight(block) > 0
+        if problems := [p for p in self._labels.problems(block.columns) if kept[p.row]]:
+            self.reader.refuse(block, problems)
+            kept[[p.row for p in problems]] = False
+        if self._negatives.rate < 1:
+            kept &= self._negatives.mask(block, self.labels(block)[:, 0])
         if kept.all():
             return block
         rows = np.flatnonzero(kept)
@@ -169,34 +162,46 @@ class DataPart:
             {name: column.take(pa.array(rows)) for name, column in block.columns.items()},
         )
 
-    def label(self, block: Block) -> np.ndarray:
-        """(B,) float32 label."""
-        column = block.columns[self._schema.label.column]
-        if self._schema.label.positive is None:
-            return column.to_numpy(zero_copy_only=False)
-        return (
-            pc.equal(_plain(column), self._schema.label.positive)
-            .to_numpy(zero_copy_only=False)
-            .astype(np.float32)
-        )
+    @property
+    def num_labels(self) -> int:
+        """L."""
+        return self._labels.num_labels
+
+    def labels(self, block: Block) -> np.ndarray:
+        """(B, L) float32 labels of a block of this part, as they are learned."""
+        return self._labels.encode(block.columns)
 
     def weight(self, block: Block) -> np.ndarray:
-        """(B,) float32 weight; ones without a weight column."""
-        if self._schema.weight is None:
-            return np.ones(block.num_rows, np.float32)
-        return block.columns[self._schema.weight].to_numpy(zero_copy_only=False)
+        """(B,) float32 weight; ones without a weight column. Kept negatives stand for the others."""
+        weight = np.ones(block.num_rows, np.float32)
+        if self._schema.weight is not None:
+            weight = block.columns[self._schema.weight].to_numpy(zero_copy_only=False)
+        if self._negatives.rate < 1:
+            weight = weight * self._negatives.factor(self.labels(block)[:, 0])
+        return weight
 
     def statistics(self) -> TableStatistics:
         """One pass over the blocks."""
         schema = self._schema
         raw_numbers = [c.name for c in schema.feature_inputs if c.dtype == "float"]
+        vectors = {
+            c.name: [f"{c.name}.{i}" for i in range(c.size)]
+            for c in schema.feature_inputs
+            if c.dtype == "vector"
+        }
         geo_names = [name for name in schema.numeric_features if name not in schema.columns]
+        labels = self._labels
         splitters = {n: BagSplitter(n, column) for n, column in schema.of_kind(*BAG_KINDS).items()}
         builder = StatisticsBuilder(
-            numbers=[*raw_numbers, *geo_names],
-            categories=schema.counted_columns,
+            numbers=[
+                *raw_numbers,
+                *geo_names,
+                *itertools.chain(*vectors.values()),
+                *labels.number_columns,
+            ],
+            categories=(*schema.counted_columns, *labels.counted_columns),
             bags=tuple(splitters),
-            label=schema.label.column,
+            label=None if schema.label.has_classes else schema.label.column,
         )
         # One graph: op by op, the geography took 0.8 of 2.0 us a row.
         compute_geo = tf.function(
@@ -211,14 +216,26 @@ class DataPart:
             if geo_names:
                 numbers = {name: tf.constant(values) for name, values in columns.items()}
                 columns |= {name: value.numpy() for name, value in compute_geo(numbers).items()}
+            for name, parts in vectors.items():
+                columns |= zip(parts, to_floats(block.columns[name]).T, strict=True)
             columns |= {name: block.columns[name] for name in schema.counted_columns}
             columns |= {name: split(block.columns) for name, split in splitters.items()}
-            columns[schema.label.column] = self.label(block)
+            columns |= {name: block.columns[name] for name in labels.number_columns}
+            for name in schema.label.raw_columns:
+                if name in labels.counted_columns:
+                    columns[name] = labels.tokens_of(block.columns[name])
+                elif not schema.label.has_classes:
+                    columns[name] = self.labels(block)[:, 0]
             return builder.summarize(columns, row_ids(block), self.weight(block))
 
         for summary in map_in_order(summarize, self.reader.read()):
             builder.take(summary)
-        return builder.finalize()
+        found = with_classes(schema.label, builder.finalize())
+        if self._negatives.rate < 1 and found.label is not None:
+            mean = self._negatives.true_mean(found.label.mean)
+            label = dataclasses.replace(found.label, mean=mean, sd=math.sqrt(mean * (1 - mean)))
+            found = dataclasses.replace(found, label=label)
+        return found
 
     def sample(self, num_rows: int) -> tuple[list[dict[str, object]], dict[str, pa.Array]]:
         """The first rows, as instances of a prediction request and as columns of a block."""
@@ -241,7 +258,7 @@ class DataPart:
         def pack(read: Block) -> np.ndarray:
             block = self._own_rows(read)
             ids, numbers = encoder.encode_block(block.columns)
-            return pack_rows(ids, numbers, self.label(block), self.weight(block))
+            return pack_rows(ids, numbers, self.labels(block), self.weight(block))
 
         return lambda units: map_in_order(pack, self.reader.read(units))
 
@@ -255,6 +272,7 @@ def open_parts(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> dict[
             Source(
                 files=paths,
                 format=data.format,
+                open_tfrecord=TFRecordFile,
                 column_names=data.column_names,
                 delimiter=data.delimiter,
                 null_values=data.null_values,
@@ -266,10 +284,21 @@ def open_parts(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> dict[
         )
         for name, paths in files.items()
     }
-    parts = {name: DataPart(reader, config) for name, reader in readers.items()}
-    for name, split in splits_of(data).items():
-        parts[name] = DataPart(readers["train"], config, split)
-    return parts
+    splits = splits_of(data)
+    return {
+        name: DataPart(
+            readers["train" if name in splits else name],
+            config,
+            splits.get(name),
+            data.negative_keep if name == "train" else 1.0,
+        )
+        for name in dict.fromkeys([*readers, *splits])
+    }
+
+
+def _has_header(source: Source, file: DataFile) -> bool:
+    """Whether the first line of a file is none of its rows."""
+    return format_of(file, source.format) == "csv" and source.column_names is None
 
 
 def _plain(column: pa.Array) -> pa.Array:

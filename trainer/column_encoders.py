@@ -16,6 +16,7 @@ from trainer.columns import (
     MultiHot,
     Numeric,
     Text,
+    Vector,
 )
 from trainer.datetime_encoders import DatetimeEncoder
 from trainer.encoders import Encoder
@@ -27,6 +28,7 @@ from trainer.id_encoders import (
 )
 from trainer.number_encoders import BucketizedEncoder, NumericEncoder
 from trainer.statistics import TableStatistics
+from trainer.vector_encoders import VectorEncoder
 
 
 def build_encoder(
@@ -54,6 +56,8 @@ def build_encoder(
     match column:
         case Numeric():
             return NumericEncoder(name, column, statistics)
+        case Vector():
+            return VectorEncoder(name, column, statistics)
         case Geo():
             return GeoEncoder(name, column, statistics)
         case Bucketized():

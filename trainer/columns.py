@@ -33,7 +33,14 @@ from trainer.id_columns import (
     VocabularyColumn,
     parse_datetime_format,
 )
-from trainer.number_columns import Bucketized, Distance, Geo, Numeric, NumericOptions
+from trainer.number_columns import (
+    Bucketized,
+    Distance,
+    Geo,
+    Numeric,
+    NumericOptions,
+    Vector,
+)
 
 __all__ = [
     "BAG_KINDS",
@@ -67,6 +74,7 @@ __all__ = [
     "RawType",
     "Text",
     "Tower",
+    "Vector",
     "VocabularyColumn",
     "Weight",
     "parse_datetime_format",
@@ -93,6 +101,7 @@ class Ignore(ColumnBase):
 
 Column = Annotated[
     Numeric
+    | Vector
     | Bucketized
     | Categorical
     | Identity

@@ -192,20 +192,23 @@ class Config(Schema):
 
     @model_validator(mode="after")
     def _check_sections(self) -> Config:
-        binary_loss = self.model.loss == "log_loss"
-        if self.model.loss != "auto" and binary_loss != (self.label.task == "binary"):
-            raise ValueError(
-                f"model.loss {self.model.loss!r} does not fit label.task {self.label.task!r}"
-            )
+        self.model.check_loss(self.label)
         self.model.check()
         self.optimizer.check(self.model.towers)
         if self.training.seconds is not None and self.optimizer.follows_the_run:
             raise ValueError(
                 "optimizer.decay_steps must be given where training.seconds is the budget"
             )
-        split = self.data.split_column
-        if split is not None and not (self.data.validation_fraction or self.data.test_fraction):
-            raise ValueError("data.split_column needs validation_fraction or test_fraction")
+        data = self.data
+        if data.split_column is not None and not (
+            data.validation_fraction or data.test_fraction or data.folds
+        ):
+            raise ValueError("data.split_column needs validation_fraction, test_fraction or folds")
+        if data.negative_keep < 1 and self.label.task != "binary":
+            raise ValueError(
+                f"data.negative_keep is for label.task binary, which has negatives; this is "
+                f"{self.label.task}"
+            )
         return self
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from trainer.fields import Int, TextList
+from trainer.fields import Float, Int, TextList
 from trainer.sections import Fraction, NotNegative, Positive, Section
 
 
@@ -54,6 +54,19 @@ class DataConfig(Section):
         100,
         description="Buckets of the split: MOD(ABS(FARM_FINGERPRINT(split_column)), "
         "split_modulus); training takes the first, validation the next, test the last.",
+    )
+    folds: Annotated[Int, Field(ge=0, le=1000)] = Field(
+        0,
+        description="Trainings on as many folds of the train rows, each validated on its own fold; "
+        "0: one training, without folds.",
+    )
+    fold: Annotated[Int, Field(ge=0, le=1000)] = Field(
+        0, description="The only one of the folds to hold out, from 1; 0: each in turn."
+    )
+    negative_keep: Annotated[Float, Field(gt=0, le=1)] = Field(
+        1.0,
+        description="binary: share of the training rows of label 0 that are trained on, each with "
+        "1/share of its weight.",
     )
     max_bad_rows: NotNegative = Field(
         0,
@@ -103,6 +116,7 @@ class DataConfig(Section):
                     f"data.{part}_fraction {fraction:g} of {self.split_modulus} buckets is none; "
                     "raise data.split_modulus"
                 )
+        self._check_folds()
         if not self.delimiter.isascii() or self.delimiter in '"\r\n\0':
             raise ValueError(
                 "data.delimiter must be one ASCII character, no quote and no line break; received "
@@ -111,3 +125,20 @@ class DataConfig(Section):
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("data.validation_fraction + data.test_fraction must stay below 1")
         return self
+
+    def _check_folds(self) -> None:
+        if self.folds == 1 or self.folds > self.split_modulus:
+            raise ValueError(
+                f"data.folds must be within 2 and data.split_modulus {self.split_modulus}, or 0; "
+                f"received {self.folds}"
+            )
+        if self.fold > self.folds:
+            raise ValueError(
+                f"data.fold {self.fold} is none of the {self.folds} of data.folds, which count "
+                "from 1"
+            )
+        if self.folds and (self.validation or self.validation_fraction):
+            raise ValueError(
+                "data.folds holds out its own validation rows; leave out data.validation and "
+                "data.validation_fraction"
+            )

@@ -59,6 +59,8 @@ def build_datasets(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> D
         statistics = _read_statistics(config.data.statistics_path)
     else:
         statistics = parts["train"].statistics()
+    for part in parts.values():
+        part.know_classes(statistics)
     encoder = FeatureEncoder(
         config, statistics, config.model.embedding_dim, read_vocabularies(config)
     )
@@ -69,7 +71,9 @@ def build_datasets(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> D
     if cached is None:
         readers = {id(part.reader): part.reader for part in parts.values()}
         cache.save(statistics, stores, [reader.bad_rows for reader in readers.values()])
-    layout = RowLayout(encoder.layout.num_ids, len(encoder.layout.numbers))
+    layout = RowLayout(
+        encoder.layout.num_ids, len(encoder.layout.numbers), parts["train"].num_labels
+    )
     return Datasets(parts, statistics, encoder, layout, stores)
 
 

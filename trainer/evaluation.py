@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,62 +11,82 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.input import evaluation_batches
+from trainer.metrics import Metrics
+from trainer.objective import Objective
 from trainer.program import Program
 from trainer.row_stores import RowStore
 from trainer.rows import labels_of, weights_of
 
 MOST_BATCH_ROWS = 8192
+# Logits of a batch: 16 MB, whatever the number of classes.
+MOST_BATCH_LOGITS = 1 << 22
 _BATCH_STEP = 256
 
 
 class Predictions(NamedTuple):
-    """Rows of a set in file order: label (R,), logits (R, O), weight (R,), float32."""
+    """Rows of a set in file order: labels (R, L), logits (R, O), weight (R,), float32."""
 
-    label: np.ndarray
+    labels: np.ndarray
     logits: np.ndarray
     weight: np.ndarray
 
 
-def predict(program: Program, store: RowStore, limit_rows: int = 0) -> Predictions:
+def predict(program: Program, store: RowStore, limit_rows: int = 0) -> Iterator[Predictions]:
     """Logits of every row, each once, by the model's present weights; the same on all processes.
+
+    They come in pieces of up to `MOST_BATCH_LOGITS` logits, or of one batch.
 
     Args:
         program: the model.
         store: the rows.
         limit_rows: only the first rows; 0 for all.
     """
-    num_rows = min(limit_rows, store.num_rows) if limit_rows else store.num_rows
+    num_outputs = program.objective.num_outputs
+    left = min(limit_rows, store.num_rows) if limit_rows else store.num_rows
     distribution = program.distribution
-    batch_size = _batch_size(num_rows, distribution.num_replicas)
+    batch_size = _batch_size(left, num_outputs, distribution.num_replicas)
+    most_batches = max(1, MOST_BATCH_LOGITS // (batch_size * num_outputs))
     part = distribution.local_slice(batch_size)
-    label, logits, weight = [], [], []
-    for rows in evaluation_batches(store, batch_size, limit_rows):
-        logits_BO = np.zeros((batch_size, program.objective.num_outputs), np.float32)
-        logits_BO[part] = program.predict(tf.constant(rows[part])).numpy()
-        logits.append(logits_BO)
-        label.append(labels_of(rows))
-        weight.append(weights_of(rows))
-    if not logits:
-        empty = np.empty(0, np.float32)
-        return Predictions(empty, np.empty((0, program.objective.num_outputs), np.float32), empty)
-    return Predictions(
-        np.concatenate(label)[:num_rows],
-        distribution.sum_over_peers(np.concatenate(logits))[:num_rows],
-        np.concatenate(weight)[:num_rows],
-    )
+    batches = evaluation_batches(store, batch_size, limit_rows)
+    while held := list(itertools.islice(batches, most_batches)):
+        logits = np.zeros((len(held), batch_size, num_outputs), np.float32)
+        for batch, rows in zip(logits, held, strict=True):
+            batch[part] = program.predict(tf.constant(rows[part])).numpy()
+        rows = np.concatenate(held)[:left]
+        yield Predictions(
+            labels_of(rows, program.layout.num_labels).copy(),
+            distribution.sum_over_peers(logits).reshape(-1, num_outputs)[:left],
+            weights_of(rows).copy(),
+        )
+        left -= len(rows)
 
 
-def _batch_size(num_rows: int, num_replicas: int) -> int:
+def _batch_size(num_rows: int, num_outputs: int, num_replicas: int) -> int:
     """Rows of a batch: few shapes over all sets of a run, and equal parts for the replicas."""
     rounded = -(-num_rows // _BATCH_STEP) * _BATCH_STEP
-    batch_size = min(MOST_BATCH_ROWS, max(rounded, _BATCH_STEP))
+    most = min(MOST_BATCH_ROWS, MOST_BATCH_LOGITS // num_outputs // _BATCH_STEP * _BATCH_STEP)
+    batch_size = max(min(most, rounded), _BATCH_STEP)
     return -(-batch_size // num_replicas) * num_replicas
 
 
-def evaluate(program: Program, store: RowStore, limit_rows: int = 0) -> dict[str, float]:
+def evaluate(program: Program, store: RowStore, limit_rows: int = 0) -> Metrics:
     """Metrics of every row by the model's present weights."""
-    predictions = predict(program, store, limit_rows)
-    return program.objective.metrics(*predictions)
+    evaluator = program.objective.head.evaluator()
+    for predictions in predict(program, store, limit_rows):
+        evaluator.add(*predictions)
+    return evaluator.result()
+
+
+def evaluate_constant(objective: Objective, store: RowStore, num_labels: int) -> Metrics:
+    """Metrics of the best constant of the training rows, for every row of a set."""
+    evaluator = objective.head.evaluator()
+    most_rows = max(1, MOST_BATCH_LOGITS // objective.num_outputs)
+    for block in store.in_order():
+        for start in range(0, len(block), most_rows):
+            rows = block[start : start + most_rows]
+            logits = np.tile(objective.head.constant_logits, (len(rows), 1))
+            evaluator.add(labels_of(rows, num_labels).copy(), logits, weights_of(rows).copy())
+    return evaluator.result()
 
 
 @contextlib.contextmanager

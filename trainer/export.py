@@ -7,9 +7,9 @@ May import everything up to the loop. Must not know how the model was trained.
 Signatures (rank 1, so that a JSON row is flat):
     serving_default   one input for each raw column, and the key column with `export.serve_key`
     serving_examples  `examples`: serialized tf.Example protos; an absent feature is missing
-Outputs of both: regression `prediction`; binary `probability` and `class`; and `key`.
+Outputs of both: those of `answers.py`, and `key`.
 
-Axes: B rows, O outputs of the model.
+Axes: B rows, O outputs of the model, K classes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import storage
+from trainer.answers import NUM_TOP, Outputs, Served, response_json
 from trainer.config import Config
 from trainer.distribution import local_cpu, os_errors
 from trainer.errors import UserError
@@ -33,14 +34,11 @@ from trainer.schema import Schema
 from trainer.serving import (
     MISSING,
     Row,
-    Served,
     ServingInputs,
-    class_values,
     filled,
     is_complete,
     plain_row,
     request_json,
-    response_json,
     signature_names,
 )
 
@@ -63,7 +61,7 @@ class Encoder(Protocol):
 
     @property
     def serving_inputs(self) -> dict[str, tf.TensorSpec]:
-        """(B,) float32, int64 or string specs by raw column."""
+        """(B,) float32, int64 or string specs by raw column; (B, n) float32 of a vector."""
         ...
 
     def __call__(self, raw: dict[str, tf.Tensor]) -> Any:
@@ -95,22 +93,24 @@ def export_model(
     expected: np.ndarray,
     files: Mapping[str, str],
     model_dir: str,
+    classes: Sequence[str] = (),
     scratch_dir: str | None = None,
 ) -> ExportReport:
     """Write the model to `model_dir`, in the place of an older export, once it is proved right.
 
     Args:
         encoder: raw rows to encoded rows; its vocabularies go into the SavedModel.
-        predict: encoded rows to (B, 1) logits or values of a regression, or to (B,) scores that
-            are served as they are (values, or probabilities).
+        predict: encoded rows to (B, 1) logits or values of a regression, or to scores that are
+            served as they are: (B,) values or probabilities, (B, K) probabilities of classes.
         trackables: the Keras models, tf.Modules and variables that `predict` reads.
         schema: names the key column, the task and the positive class.
         config: its sections export and evaluation.
         instances: one or more raw rows; None, NaN and absent are missing.
         expected: (len(instances),) score of each by the training path: the value, or the
-            probability of the positive class.
+            probability of the positive class; (len(instances), K) of several classes.
         files: further texts for assets.extra/, by file name.
         model_dir: local or gs:// folder that becomes the SavedModel itself.
+        classes: their K names, which also go to assets.extra/classes.txt.
         scratch_dir: local folder to work in; None: the system's.
 
     Raises:
@@ -119,15 +119,19 @@ def export_model(
         ValueError: `instances` is empty, or does not fit `expected`.
     """
     started = time.monotonic()
-    if len(instances) == 0 or np.shape(expected) != (len(instances),):
+    if len(instances) == 0 or np.shape(expected) != (
+        len(instances),
+        *([len(classes)] if classes else []),
+    ):
         raise ValueError(
-            f"expected must be (rows,) of one or more rows; received {np.shape(expected)} for "
-            f"{len(instances)} rows"
+            "expected must be (rows,) or (rows, classes) of one or more rows; received "
+            f"{np.shape(expected)} for {len(instances)} rows"
         )
     served = Served(
         inputs=serving_inputs(encoder, schema.key if config.export.serve_key else None),
         label=schema.label,
         threshold=config.evaluation.threshold,
+        classes=tuple(classes),
     )
     rows = [plain_row(instance, served.inputs) for instance in instances]
     scores = np.asarray(expected, np.float64)
@@ -146,8 +150,10 @@ def export_model(
         difference = check_answers(
             answers, rows, scores, served=served, tolerance=config.parity_tolerance
         )
-        last_score = answers["serving_default"][served.score][-1]
-        texts = {**files, **_sample_texts(rows, scores, last_score, served)}
+        filled_answer = {name: values[-1] for name, values in answers["serving_default"].items()}
+        texts = {**files, **_sample_texts(rows, scores, filled_answer, served)}
+        if classes:
+            texts["classes.txt"] = "\n".join(classes) + "\n"
         for name, text in texts.items():
             storage.write_text(os.path.join(export_dir, "assets.extra", name), text)
         _publish(export_dir, model_dir)
@@ -176,20 +182,23 @@ def serving_inputs(encoder: Encoder, key: str | None) -> ServingInputs:
                 raw,
                 name,
             )
-    return ServingInputs(dtypes, names, key)
+    sizes = {
+        raw: spec.shape[1] for raw, spec in encoder.serving_inputs.items() if spec.shape.rank == 2
+    }
+    return ServingInputs(dtypes, names, key, sizes)
 
 
 def _sample_texts(
-    rows: Sequence[Row], scores: np.ndarray, filled_score: float, served: Served
+    rows: Sequence[Row], scores: np.ndarray, filled_answer: Outputs, served: Served
 ) -> dict[str, str]:
     """A request of the rows that JSON can carry, and the scores of training for them.
 
     Where every row misses a number, the first one with its gaps filled stands in; training has no
-    score for it, so it has that of the exported model.
+    score for it, so it has the answer of the exported model.
     """
     complete = [index for index, row in enumerate(rows) if is_complete(row)]
     request = [rows[index] for index in complete] or [filled(rows[0])]
-    response = [float(scores[index]) for index in complete] or [filled_score]
+    response = served.answers(scores[complete]) or [filled_answer]
     return {
         "sample_request.json": request_json(request, served.inputs),
         "sample_response.json": response_json(request, response, served),
@@ -201,12 +210,14 @@ def _signatures(
 ) -> dict[str, Any]:
     """Both entry points; what they share, `answer`, is traced once."""
     inputs = served.inputs
+    # Of a row: () or (n,).
+    shapes = {raw: [inputs.sizes[raw]] if raw in inputs.sizes else [] for raw in inputs.dtypes}
     specs = {
-        raw: tf.TensorSpec([None], dtype, name=inputs.names[raw])
+        raw: tf.TensorSpec([None, *shapes[raw]], dtype, name=inputs.names[raw])
         for raw, dtype in inputs.dtypes.items()
     }
     parsed = {
-        raw: tf.io.FixedLenFeature([], dtype, MISSING[dtype])
+        raw: tf.io.FixedLenFeature(shapes[raw], dtype, np.full(shapes[raw], MISSING[dtype]))
         for raw, dtype in inputs.dtypes.items()
     }
 
@@ -239,7 +250,9 @@ def _signatures(
 
 
 def _outputs(predicted: tf.Tensor, served: Served) -> dict[str, tf.Tensor]:
-    """(B,) outputs by name from (B, 1) logits or values, or from (B,) scores."""
+    """Outputs by name from (B, 1) logits or values, or from (B,) or (B, K) scores."""
+    if served.label.has_classes:
+        return _outputs_of_classes(tf.cast(predicted, tf.float32), served)
     if predicted.shape.rank not in (1, 2) or predicted.shape[1:] not in ([], [1]):
         raise ValueError(f"predict must give (B,) or (B, 1); it gives {predicted.shape}")
     is_score = predicted.shape.rank == 1
@@ -248,12 +261,32 @@ def _outputs(predicted: tf.Tensor, served: Served) -> dict[str, tf.Tensor]:
         return {served.score: score_B}
     if not is_score:
         score_B = tf.sigmoid(score_B)
-    negative, positive = class_values(served.label)
+    negative, positive = served.label.class_values
     dtype = tf.int64 if served.label.positive is None else tf.string
     class_B = tf.where(
         score_B >= served.threshold, tf.constant(positive, dtype), tf.constant(negative, dtype)
     )
     return {served.score: score_B, "class": class_B}
+
+
+def _outputs_of_classes(score_BK: tf.Tensor, served: Served) -> dict[str, tf.Tensor]:
+    if served.label.task == "multilabel":
+        return {served.score: score_BK, "is_positive": score_BK >= served.threshold}
+    classes_K = tf.constant(served.classes)
+    if not served.has_top:
+        return {
+            served.score: score_BK,
+            "probability": tf.reduce_max(score_BK, axis=1),
+            "class": tf.gather(classes_K, tf.argmax(score_BK, axis=1)),
+        }
+    top_BT, places_BT = tf.math.top_k(score_BK, NUM_TOP)
+    names_BT = tf.gather(classes_K, places_BT)
+    return {
+        served.score: top_BT,
+        "top_classes": names_BT,
+        "probability": top_BT[:, 0],
+        "class": names_BT[:, 0],
+    }
 
 
 def _save(module: tf.Module, export_dir: str, signatures: dict[str, Any]) -> None:

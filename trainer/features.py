@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from trainer.columns import (
     MultiHot,
     Numeric,
     RawColumn,
+    Vector,
     VocabularyColumn,
 )
 from trainer.config import Config
@@ -35,13 +36,14 @@ from trainer.encoders import IdFeature, NumberFeature
 from trainer.errors import UserError
 from trainer.geo_encoders import geo_outputs
 from trainer.id_encoders import CrossEncoder, encode_crosses
+from trainer.labels import read_label
 from trainer.number_bank import NumberBank
 from trainer.reader import ReadColumn
-from trainer.schema import Label, Schema
+from trainer.schema import Schema
 from trainer.statistics import TableStatistics
 from trainer.vocabularies import choose_vocabulary
 
-_TENSOR_TYPES = {"float": tf.float32, "int": tf.int64, "string": tf.string}
+_TENSOR_TYPES = {"vector": tf.float32, "float": tf.float32, "int": tf.int64, "string": tf.string}
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,9 @@ class FeatureEncoder(tf.Module):
             numbers=tuple(f for f in number_features if f.wide or f.deep),
         )
         self.serving_inputs = {
-            raw.name: tf.TensorSpec([None], _TENSOR_TYPES[raw.dtype], raw.name)
+            raw.name: tf.TensorSpec(
+                [None, raw.size] if raw.size else [None], _TENSOR_TYPES[raw.dtype], raw.name
+            )
             for raw in schema.feature_inputs
         }
         self._compiled = _CompiledEncode(self)
@@ -252,17 +256,17 @@ def read_columns(config: Config) -> tuple[ReadColumn, ...]:
     Raises:
         UserError: the split column is read as a number by a feature.
     """
-    columns = {raw.name: _feature_column(config, raw) for raw in config.feature_inputs}
-    columns[config.label.column] = _label_column(config.label)
+    columns = input_columns(config)
+    label = read_label(config.label, is_count=config.model.loss == "poisson")
+    columns |= {column.name: column for column in label}
     if config.weight is not None:
         columns[config.weight] = ReadColumn(
             config.weight, "float", required=True, minimum=0.0, role="weight"
         )
-    for name in (config.key, config.data.split_column):
-        if name is None:
-            continue
+    name = config.data.split_column
+    if name is not None:
         known = columns.get(name, ReadColumn(name, "string"))
-        if known.dtype in ("float", "int"):
+        if known.dtype in ("float", "int", "vector"):
             raise UserError(
                 f"data.split_column {name!r} is read as a number by a {known.role}; the "
                 "fingerprint needs its text. Split by another column, or add a copy of it"
@@ -271,17 +275,36 @@ def read_columns(config: Config) -> tuple[ReadColumn, ...]:
     return tuple(columns.values())
 
 
-def _feature_column(schema: Schema, raw: RawColumn) -> ReadColumn:
-    """How the raw column of features is read."""
-    users = [c for n, c in schema.columns.items() if (c.source or n) == raw.name]
+def input_columns(schema: Schema) -> dict[str, ReadColumn]:
+    """How the raw columns are read that a model takes, by name: those of features, and the key."""
+    users: dict[str, list[Any]] = {}
+    for name, column in schema.columns.items():
+        users.setdefault(column.source or name, []).append(column)
     points = {
         n
         for geo in schema.of_kind(Geo).values()
         if geo.numeric.missing == "error"
         for n in (*geo.from_point, *geo.to_point)
     }
+    columns = {
+        raw.name: _feature_column(raw, users.get(raw.name, []), points)
+        for raw in schema.feature_inputs
+    }
+    if schema.key is not None:
+        columns[schema.key] = ReadColumn(schema.key, "string")
+    return columns
+
+
+def _feature_column(raw: RawColumn, users: Sequence[Any], points: Set[str]) -> ReadColumn:
+    """How one is read.
+
+    Args:
+        raw: the raw column.
+        users: columns that read it.
+        points: raw columns whose missing value makes a bad row for a geo column's sake.
+    """
     required = raw.name in points or any(
-        isinstance(user, Numeric) and user.missing == "error" for user in users
+        isinstance(user, Numeric | Vector) and user.missing == "error" for user in users
     )
     sizes = [user.size for user in users if isinstance(user, Identity)]
     has_tokens = any(isinstance(user, Categorical | Boolean) for user in users)
@@ -292,6 +315,7 @@ def _feature_column(schema: Schema, raw: RawColumn) -> ReadColumn:
         minimum=0.0 if sizes else None,
         maximum=min(sizes) - 1.0 if sizes else None,
         delimiter=_list_delimiter(raw.name, users),
+        size=raw.size,
     )
 
 
@@ -308,13 +332,6 @@ def _list_delimiter(raw: str, users: Sequence[Any]) -> str | None:
             "them one delimiter"
         )
     return found[0] if found else None
-
-
-def _label_column(label: Label) -> ReadColumn:
-    if label.positive is not None:
-        return ReadColumn(label.column, "dictionary", required=True, role="label")
-    allowed = ("0", "1") if label.task == "binary" else None
-    return ReadColumn(label.column, "float", required=True, allowed=allowed, role="label")
 
 
 def _check_unique(names: list[str]) -> None:

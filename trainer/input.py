@@ -21,7 +21,7 @@ from trainer.rows import RowLayout
 
 
 class Batch(NamedTuple):
-    """Unpacked rows: ids (B, F) int32, numbers (B, N), label (B,) and weight (B,) float32."""
+    """Unpacked rows: ids (B, F) int32, numbers (B, N), label (B, L) and weight (B,) float32."""
 
     ids: tf.Tensor
     numbers: tf.Tensor
@@ -32,11 +32,12 @@ class Batch(NamedTuple):
 def unpack_rows(rows_BW: tf.Tensor, layout: RowLayout) -> Batch:
     """The parts of packed rows (B, W) int32."""
     floats = tf.bitcast(rows_BW[:, layout.num_ids :], tf.float32)
+    end = layout.num_numbers + layout.num_labels
     return Batch(
         ids=rows_BW[:, : layout.num_ids],
         numbers=floats[:, : layout.num_numbers],
-        label=floats[:, layout.num_numbers],
-        weight=floats[:, layout.num_numbers + 1],
+        label=floats[:, layout.num_numbers : end],
+        weight=floats[:, end],
     )
 
 

@@ -1,24 +1,24 @@
 """Metrics of a whole evaluation set, exact and weighted, in float64; numpy only, no TensorFlow.
 
-One function per task, rows in and a dict out. A metric that the rows do not define (AUC of one
-class, R2 of a constant label) is absent from the dict: never NaN, never a made-up 0. A further task
-is a further function with its names in `TASK_METRICS` and its branch in `task_metrics`.
+Rows in and a dict out; the tasks of several classes have modules of their own. A metric that the
+rows do not define (AUC of one class, R2 of a constant label) is absent from the dict: never NaN,
+never a made-up 0.
 
-Axes: B rows, G groups of rows with equal score.
+Axes: B rows, G groups of rows with equal score, O outputs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from trainer.errors import TrainingFailed, UserError, nearest
+from trainer.label import Task
 
-Task = Literal["regression", "binary"]
 Goal = Literal["minimize", "maximize"]
 Metrics = dict[str, float]
 Vector = npt.NDArray[np.float64]
@@ -35,16 +35,42 @@ METRIC_GOALS: dict[str, Goal] = {
     "precision": "maximize",
     "recall": "maximize",
     "f1": "maximize",
+    "rmsle": "minimize",
+    "mape": "minimize",
+    "poisson_deviance": "minimize",
+    "top_5_accuracy": "maximize",
+    "macro_auc": "maximize",
+    "micro_auc": "maximize",
+    "macro_f1": "maximize",
+    "micro_f1": "maximize",
+    "weighted_f1": "maximize",
+    "subset_accuracy": "maximize",
 }
 # By task; the first is what `training.monitor: auto` stands for.
 TASK_METRICS: dict[Task, tuple[str, ...]] = {
-    "regression": ("rmse", "mae", "r2"),
+    "regression": ("rmse", "mae", "r2", "rmsle", "mape", "poisson_deviance"),
     "binary": ("log_loss", "auc", "pr_auc", "accuracy", "precision", "recall", "f1"),
+    "multiclass": (
+        "log_loss",
+        "accuracy",
+        "top_5_accuracy",
+        "macro_auc",
+        "macro_f1",
+        "weighted_f1",
+    ),
+    "multilabel": (
+        "log_loss",
+        "macro_auc",
+        "micro_auc",
+        "macro_f1",
+        "micro_f1",
+        "subset_accuracy",
+    ),
 }
 # Left out of the one-line text; they are in the dict and in metrics.jsonl.
-_NOT_IN_LINE = frozenset({"mean_prediction", "mean_label", "mean_bias", "num_rows", "sum_weight"})
-# A training mean of 0 or 1 would give the constant predictor an infinite log loss.
-_SMALLEST_RATE = 1e-15
+_NOT_IN_LINE = frozenset(
+    {"mean_prediction", "mean_label", "mean_bias", "rmsle", "mape", "num_rows", "sum_weight"}
+)
 
 
 class Monitor(NamedTuple):
@@ -73,52 +99,63 @@ def resolve_monitor(monitor: str, task: Task) -> Monitor:
     return Monitor(name, METRIC_GOALS[name])
 
 
-def task_metrics(
-    task: Task,
-    *,
-    label: npt.ArrayLike,
-    output: npt.ArrayLike,
-    weight: npt.ArrayLike | None,
-    threshold: float,
-) -> Metrics:
-    """The metrics of a task from the model's output: values, or logits for binary."""
-    if task == "regression":
-        return regression_metrics(label, output, weight)
-    return binary_metrics(label, output, weight, threshold)
+class Evaluator(Protocol):
+    """Takes in the rows of a set, piece by piece, and gives its metrics."""
+
+    def add(self, labels_BL: np.ndarray, logits_BO: np.ndarray, weight_B: np.ndarray) -> None:
+        """Take in rows."""
+        ...
+
+    def result(self) -> Metrics:
+        """The metrics of all rows so far."""
+        ...
 
 
-def constant_metrics(
-    task: Task,
-    *,
-    train_mean: float,
-    label: npt.ArrayLike,
-    weight: npt.ArrayLike | None,
-    threshold: float,
-) -> Metrics:
-    """The metrics of a predictor that always gives the training mean of the label.
+class RowEvaluator:
+    """Metrics of one output, computed from all rows at once."""
 
-    For binary, a mean of exactly 0 or 1 is moved inside by 1e-15, so that the log loss is finite.
-    """
-    output = train_mean
-    if task == "binary":
-        output = _logit(min(max(train_mean, _SMALLEST_RATE), 1 - _SMALLEST_RATE))
-    outputs_B = np.full(np.shape(label), output, np.float64)
-    return task_metrics(task, label=label, output=outputs_B, weight=weight, threshold=threshold)
+    def __init__(self, measure: Callable[[Vector, Vector, Vector], Metrics]):
+        """`measure(label_B, logit_B, weight_B)`, the logits in float64."""
+        self._measure = measure
+        self._pieces: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def add(self, labels_BL: np.ndarray, logits_BO: np.ndarray, weight_B: np.ndarray) -> None:
+        """See `Evaluator`."""
+        self._pieces.append((labels_BL[:, 0], logits_BO[:, 0], weight_B))
+
+    def result(self) -> Metrics:
+        """See `Evaluator`."""
+        empty = np.empty(0)
+        label, logit, weight = (
+            np.concatenate(parts) if parts else empty
+            for parts in (zip(*self._pieces, strict=True) if self._pieces else ((), (), ()))
+        )
+        return self._measure(label, logit.astype(np.float64), weight)
 
 
 def regression_metrics(
-    label: npt.ArrayLike, prediction: npt.ArrayLike, weight: npt.ArrayLike | None = None
+    label: npt.ArrayLike,
+    prediction: npt.ArrayLike,
+    weight: npt.ArrayLike | None = None,
+    is_count: bool = False,
 ) -> Metrics:
-    """rmse, mae, r2, mean_bias, mean_prediction, mean_label, num_rows, sum_weight.
+    """rmse, mae, r2, rmsle, mape, mean_bias, mean_prediction, mean_label, num_rows, sum_weight.
 
     With weights w, means are sum(w x) / sum(w); mean_bias = mean_prediction - mean_label;
     r2 = 1 - sum(w (y - f)^2) / sum(w (y - mean_label)^2), absent where the label is constant.
+    rmsle = sqrt(mean((log(1 + y) - log(1 + f))^2)), absent where a y or f is -1 or less.
+    mape = mean(|y - f| / |y|), absent where a y is 0 or so near that it has no number.
+    poisson_deviance = 2 mean(y log(y / f) - y + f), of counts only.
     Without rows, or with weights that are all 0, only num_rows and sum_weight are there.
+
+    Source: definitions of scikit-learn's mean_squared_log_error, mean_absolute_percentage_error
+    and mean_poisson_deviance.
 
     Args:
         label: (B,) y.
         prediction: (B,) f.
         weight: (B,), 0 or more; None: rows weigh 1.
+        is_count: whether y is 0 or more and f above 0, and the deviance is asked for.
 
     Raises:
         TrainingFailed: a prediction is not finite.
@@ -136,10 +173,23 @@ def regression_metrics(
         "rmse": math.sqrt(_mean(error_B**2, weight_B)),
         "mae": _mean(np.abs(error_B), weight_B),
     }
-    weighted_label = label_B[weight_B > 0]
-    if weighted_label.min() < weighted_label.max():
-        variance = _mean((label_B - _mean(label_B, weight_B)) ** 2, weight_B)
+    has_weight_B = weight_B > 0
+    weighted_label = label_B[has_weight_B]
+    variance = _mean((label_B - _mean(label_B, weight_B)) ** 2, weight_B)
+    # Also of equal labels the mean may differ in its last digit.
+    if weighted_label.min() < weighted_label.max() and variance > 0:
         scores["r2"] = 1 - _mean(error_B**2, weight_B) / variance
+    if min(weighted_label.min(), prediction_B[has_weight_B].min()) > -1:
+        log_error = np.log1p(prediction_B[has_weight_B]) - np.log1p(weighted_label)
+        scores["rmsle"] = math.sqrt(_mean(log_error**2, weight_B[has_weight_B]))
+    if np.all(weighted_label):
+        with np.errstate(over="ignore"):
+            relative = np.abs(error_B[has_weight_B] / weighted_label)
+        scores |= _finite("mape", _mean(relative, weight_B[has_weight_B]))
+    if is_count:
+        ratio_B = np.where(label_B > 0, label_B, 1) / prediction_B
+        deviance_B = label_B * np.log(ratio_B) + error_B
+        scores["poisson_deviance"] = 2 * _mean(deviance_B, weight_B)
     return scores | _means(label_B, prediction_B, weight_B) | metrics
 
 
@@ -181,8 +231,8 @@ def binary_metrics(
     loss_B = np.logaddexp(0.0, np.where(label_B == 1, -logit_B, logit_B))
     return (
         {"log_loss": _mean(loss_B, weight_B)}
-        | _ranking_metrics(label_B, logit_B, weight_B)
-        | _decision_metrics(label_B == 1, logit_B >= _logit(threshold), weight_B)
+        | ranking_metrics(label_B, logit_B, weight_B)
+        | _decision_metrics(label_B == 1, logit_B >= log_odds(threshold), weight_B)
         | _means(label_B, sigmoid(logit_B), weight_B)
         | metrics
     )
@@ -234,6 +284,10 @@ def _counts(weight_B: Vector) -> Metrics:
     return {"num_rows": int(weight_B.size), "sum_weight": float(weight_B.sum())}
 
 
+def _finite(name: str, value: float) -> Metrics:
+    return {name: value} if math.isfinite(value) else {}
+
+
 def _mean(values_B: Vector, weight_B: Vector) -> float:
     return float((values_B * weight_B).sum() / weight_B.sum())
 
@@ -247,8 +301,11 @@ def _means(label_B: Vector, prediction_B: Vector, weight_B: Vector) -> Metrics:
     }
 
 
-def _ranking_metrics(label_B: Vector, score_B: Vector, weight_B: Vector) -> Metrics:
-    """Area under both curves from the weights of the classes at each distinct score."""
+def ranking_metrics(label_B: Vector, score_B: Vector, weight_B: Vector) -> Metrics:
+    """Area under both curves from the weights of the classes at each distinct score.
+
+    {} where one class has no weight.
+    """
     order = np.argsort(score_B, kind="stable")
     sorted_B = score_B[order]
     starts_G = np.flatnonzero(np.concatenate(([True], sorted_B[1:] != sorted_B[:-1])))
@@ -284,7 +341,8 @@ def _decision_metrics(
     return metrics | {name: part / whole for name, (part, whole) in ratios.items() if whole > 0}
 
 
-def _logit(probability: float) -> float:
+def log_odds(probability: float) -> float:
+    """log(p / (1 - p))."""
     return math.log(probability) - math.log1p(-probability)
 
 

@@ -29,7 +29,7 @@ from trainer.data_files import Tables
 from trainer.datasets import Datasets, build_datasets
 from trainer.distribution import Distribution
 from trainer.errors import UserError
-from trainer.evaluation import averaged_weights, evaluate
+from trainer.evaluation import averaged_weights, evaluate, evaluate_constant
 from trainer.export import ExportReport, export_model
 from trainer.input import TrainingRows, training_chunks
 from trainer.loop import RunState, StopSignal, TrainingLoop
@@ -39,11 +39,11 @@ from trainer.observers import Console, JsonLines, Scalars, Tuning
 from trainer.plan import Plan, make_plan
 from trainer.program import Program
 from trainer.rendezvous import ChiefWatch
-from trainer.row_stores import labels_and_weights
 from trainer.run_folder import RunFolder
 from trainer.run_lock import RunLock, owner_name
 from trainer.sidecar import follow_checkpoints
 from trainer.strategy import is_server, join_cluster, make_one_device, serve
+from trainer.trained_model import TrainedModel
 from trainer.tuning import MetricReporter
 from trainer.vertex import VertexEnvironment
 
@@ -200,6 +200,18 @@ def train_and_evaluate(
         return summary
 
 
+def load(path: str) -> TrainedModel:
+    """The model that a run has left, for predictions in Python.
+
+    Args:
+        path: folder of a complete run, or of its exported model; local, gs:// or /gcs/.
+
+    Raises:
+        UserError: there is no model of this trainer.
+    """
+    return TrainedModel(path)
+
+
 def evaluate_checkpoints(
     config: Config, folder: RunFolder, cluster: Cluster, chief: ChiefWatch
 ) -> None:
@@ -292,8 +304,8 @@ def evaluate_baselines(
     baselines: dict[str, dict[str, dict[str, float]]] = {"constant": {}}
     for name in ("validation", "test"):
         if name in datasets.stores:
-            baselines["constant"][name] = objective.constant_metrics(
-                *labels_and_weights(datasets.stores[name])
+            baselines["constant"][name] = evaluate_constant(
+                objective, datasets.stores[name], datasets.layout.num_labels
             )
     if config.evaluation.baseline == "wide" and config.model.towers == "both":
         network = config.model.model_copy(update={"towers": "wide"})
@@ -337,6 +349,7 @@ def export(config: Config, datasets: Datasets, program: Program, folder: RunFold
             ),
         },
         model_dir=folder.model_dir,
+        classes=[name for name, _ in datasets.statistics.classes],
         scratch_dir=config.data.scratch_dir,
     )
 

@@ -6,11 +6,14 @@ unique across sections.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from trainer.errors import quoted
 from trainer.fields import Auto, Int, IntList
+from trainer.label import Label
 from trainer.sections import Fraction, NotNegative, Penalty, Rate, Section
 
 # A layer of more is a mistake in the unit: two of them have 4 billion weights.
@@ -30,6 +33,22 @@ Activation = Literal[
     "tanh",
     "sigmoid",
 ]
+Loss = Literal["auto", "mse", "mae", "huber", "poisson", "log_loss", "focal"]
+
+
+def _parse_weights(value: Any) -> Any:
+    """A mapping from the JSON of a flag; a class may be written as a number."""
+    if isinstance(value, str) and value.strip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f'must be such as {{"cat": 2}}; received {quoted(value)}') from error
+    if not isinstance(value, dict):
+        return value
+    return {str(name): weight for name, weight in value.items()}
+
+
+ClassWeights = Annotated[Literal["none", "auto"] | dict[str, Rate], BeforeValidator(_parse_weights)]
 
 
 class ModelConfig(Section):
@@ -67,13 +86,13 @@ class ModelConfig(Section):
     )
     dropout: Auto | Fraction = Field(
         "auto",
-        description="Probability to DROP a unit of a hidden layer; auto: 0.2 for binary, 0.1 for "
-        "regression.",
+        description="Probability to DROP a unit of a hidden layer; auto: 0.1 for "
+        "regression, 0.2 for classes.",
     )
     input_dropout: Auto | Fraction = Field(
         "auto",
-        description="Probability to drop an input of the deep part; auto: 0.1 for binary, 0 for "
-        "regression, whose values come from exact numbers.",
+        description="Probability to drop an input of the deep part; auto: 0 for regression, "
+        "whose values come from exact numbers, 0.1 for classes.",
     )
     input_noise: Penalty = Field(
         0.0,
@@ -91,12 +110,25 @@ class ModelConfig(Section):
     standardize_target: bool = Field(
         True, description="Regression: learn (label - mean) / standard deviation."
     )
-    loss: Literal["auto", "mse", "huber", "mae", "log_loss"] = Field(
+    loss: Loss = Field(
         "auto",
-        description="auto: log_loss for binary; for regression mse, or huber where the label's "
-        "kurtosis exceeds 10.",
+        description="Regression: mse, mae, huber or poisson (of counts; the model gives exp of the "
+        "logit); auto: mse, or huber where the label's kurtosis exceeds 10. Classes: log_loss or "
+        "focal; auto: log_loss.",
     )
     huber_delta: Rate = Field(1.0, description="In units of the (standardized) label.")
+    focal_gamma: Rate = Field(
+        2.0, description="Loss focal: rows of probability p count (1 - p)^gamma times."
+    )
+    label_smoothing: Fraction = Field(
+        0.0, description="Classes: share of a label that is spread over all classes, or 0 and 1."
+    )
+    class_weights: ClassWeights = Field(
+        "none",
+        description="Classes: weight of a row in training, not in metrics, by its class: none, "
+        "{class: weight} with 1 for others, or auto: rows / (classes * rows of the class). "
+        "multilabel: of rows that have the label; auto: rows without / rows with it.",
+    )
 
     def check(self) -> None:
         """Refuse widths that no layer has, and options that have no effect.
@@ -119,6 +151,31 @@ class ModelConfig(Section):
         if self.cross_rank and not self.cross_layers:
             raise ValueError("model.cross_rank has no effect without cross_layers")
 
+    def check_loss(self, label: Label) -> None:
+        """Raise ValueError where the loss does not fit the label, or an option has no effect."""
+        losses: tuple[Loss, ...] = ("log_loss", "focal")
+        if label.task == "regression":
+            losses = ("mse", "mae", "huber", "poisson")
+        if self.loss not in ("auto", *losses):
+            raise ValueError(
+                f"model.loss {self.loss!r} does not fit label.task {label.task!r}; it may be auto, "
+                f"{', '.join(losses)}"
+            )
+        if self.loss == "poisson" and label.transform != "none":
+            raise ValueError(
+                "model.loss poisson takes the count itself; leave out label.transform"
+            )
+        for name, needed in (("focal_gamma", "focal"), ("huber_delta", "huber")):
+            allowed = (needed, "auto") if name == "huber_delta" else (needed,)
+            if getattr(self, name) != self._default(name) and self.loss not in allowed:
+                raise ValueError(f"model.{name} has an effect with model.loss {needed} only")
+        for name in ("label_smoothing", "class_weights"):
+            if label.task == "regression" and getattr(self, name) != self._default(name):
+                raise ValueError(f"model.{name} has an effect on classes only, not on a regression")
+
+    def _default(self, name: str) -> object:
+        return type(self).model_fields[name].default
+
     def for_task(self, task: str) -> ModelConfig:
         """The section with numbers for a dropout that is auto.
 
@@ -126,8 +183,11 @@ class ModelConfig(Section):
         dropout 0, 0.1, 0.2, and test RMSE 4.43 with none, 4.51 with 0.1 on the input; late flights
         with weather, test AUC .7368 with none, .7387 with 0.1 on the input.
         """
-        is_binary = task == "binary"
-        auto = {"dropout": 0.2 if is_binary else 0.1, "input_dropout": 0.1 if is_binary else 0.0}
+        has_classes = task != "regression"
+        auto = {
+            "dropout": 0.2 if has_classes else 0.1,
+            "input_dropout": 0.1 if has_classes else 0.0,
+        }
         return self.model_copy(
             update={name: rate for name, rate in auto.items() if getattr(self, name) == "auto"}
         )

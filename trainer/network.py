@@ -11,6 +11,7 @@ Source: Cheng et al. 2016, Wide & Deep Learning for Recommender Systems.
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainer.columns import Tower
@@ -37,7 +38,7 @@ class WideAndDeep(keras.Model):
         *,
         batch_size: int,
         num_outputs: int = 1,
-        offset: float = 0.0,
+        offset: float | np.ndarray = 0.0,
         seed: int = 1,
         precision: str = "float32",
     ):
@@ -49,7 +50,7 @@ class WideAndDeep(keras.Model):
             batch_size: rows of a training step over all replicas; decides with the table sizes
                 which tables take dense updates.
             num_outputs: O.
-            offset: constant of the logit: the label's mean or log-odds.
+            offset: constant of the logits, one or (O,): the label's mean or log-odds.
             seed: of the initial weights.
             precision: float32, or bfloat16 for the matrix products of the deep part.
 

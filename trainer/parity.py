@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from trainer import storage
+from trainer.answers import Served
 from trainer.errors import TrainingFailed
-from trainer.serving import MISSING, Row, Served, ServingInputs
+from trainer.serving import MISSING, Row, ServingInputs
 
 # Importing TensorFlow and loading takes seconds; a table of many GB from a slow disk, minutes.
 REPLAY_TIMEOUT_SECONDS = 1800
@@ -107,20 +108,26 @@ def check_answers(
         TrainingFailed: it exceeds `tolerance` or is not finite, or a class or key is wrong.
     """
     largest = 0.0
+    wanted_numbers = served.numbers(expected)
     for signature, outputs in answers.items():
         found = np.asarray(outputs[served.score][: len(rows)], np.float64)
-        difference = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
-        worst = int(np.argmax(np.where(np.isnan(difference), np.inf, difference)))
+        difference = np.abs(found - wanted_numbers) / np.maximum(1.0, np.abs(wanted_numbers))
+        worst = np.unravel_index(
+            np.argmax(np.where(np.isnan(difference), np.inf, difference)), difference.shape
+        )
         if not difference[worst] <= tolerance:
             raise TrainingFailed(
-                f"the exported model differs from training: sample row {worst} gives "
-                f"{found[worst]:.8g} by {signature} and {expected[worst]:.8g} in training, relative"
-                f" difference {difference[worst]:.2g}; nothing is exported. If that is rounding "
-                f"and not a defect, raise export.parity_tolerance ({tolerance:g})"
+                f"the exported model differs from training: sample row {worst[0]} gives "
+                f"{found[worst]:.8g} by {signature} and {wanted_numbers[worst]:.8g} in training, "
+                f"relative difference {difference[worst]:.2g}; nothing is exported. If that is "
+                "rounding and not a defect, raise export.parity_tolerance "
+                f"({tolerance:g})"
             )
-        wanted: dict[str, list[Any]] = {}
-        if served.label.task == "binary":
-            wanted["class"] = [served.class_of(probability) for probability in found]
+        wanted: dict[str, list[Any]] = served.decisions(found)
+        if served.has_top:
+            names = outputs["top_classes"][: len(rows)]
+            wanted["class"] = [row[0] for row in names]
+            _check_top(names, found, expected, served=served, tolerance=tolerance)
         if served.inputs.key is not None:
             wanted["key"] = [row[served.inputs.key] for row in rows]
         for name, values in wanted.items():
@@ -131,3 +138,20 @@ def check_answers(
                 )
         largest = max(largest, float(difference[worst]))
     return largest
+
+
+def _check_top(
+    names: Sequence[Sequence[str]],
+    found: np.ndarray,
+    expected: np.ndarray,
+    *,
+    served: Served,
+    tolerance: float,
+) -> None:
+    """The classes named beside the top probabilities have these in training."""
+    places = {name: k for k, name in enumerate(served.classes)}
+    in_training = [[row[places[n]] for n in top] for row, top in zip(expected, names, strict=True)]
+    if not np.all(np.abs(np.array(in_training) - found) <= tolerance):
+        raise TrainingFailed(
+            f"the exported model's 'top_classes' are wrong: {names[:1]}; nothing is exported"
+        )

@@ -10,6 +10,7 @@ The payload, which may come later, when TensorFlow is imported, has
     rows        [{raw column: value}], null where missing
     dtypes      {raw column: "float32", "int64" or "string"}
     names       {raw column: input name in serving_default}
+    sizes       {raw column: numbers of a row's vector}, whose rows are lists, NaN where missing
     missing     {dtype: what stands for a missing value in serving_default}
 The result is {signature: {output: [value of each row]}}.
 """
@@ -28,11 +29,12 @@ def replay(export_dir: str, payload: dict[str, Any]) -> dict[str, dict[str, list
     import tensorflow as tf
 
     signatures = tf.saved_model.load(export_dir).signatures
-    rows, dtypes = payload["rows"], payload["dtypes"]
+    rows, dtypes, sizes = payload["rows"], payload["dtypes"], payload.get("sizes", {})
     inputs = {}
     for raw, dtype in dtypes.items():
         values = [payload["missing"][dtype] if row[raw] is None else row[raw] for row in rows]
-        inputs[payload["names"][raw]] = tf.constant(values, dtype, shape=[len(rows)])
+        shape = [len(rows), sizes[raw]] if raw in sizes else [len(rows)]
+        inputs[payload["names"][raw]] = tf.constant(values, dtype, shape=shape)
     examples = [_example(tf, row, dtypes).SerializeToString() for row in rows]
     answers = {
         "serving_default": signatures["serving_default"](**inputs),
@@ -72,20 +74,28 @@ def _example(tf: Any, row: dict[str, Any], dtypes: dict[str, str]) -> Any:
     features = {}
     for raw, dtype in dtypes.items():
         value = row[raw]
-        if value is None:
+        numbers = value if isinstance(value, list) else [value]
+        if value is None or all(number != number for number in numbers):
             continue
         if dtype == "string":
             feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
         elif dtype == "int64":
             feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
         else:
-            feature = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+            feature = tf.train.Feature(float_list=tf.train.FloatList(value=numbers))
         features[raw] = feature
     return tf.train.Example(features=tf.train.Features(feature=features))
 
 
 def _plain(values: list[Any]) -> list[Any]:
-    return [value.decode() if isinstance(value, bytes) else value for value in values]
+    return [
+        _plain(value)
+        if isinstance(value, list)
+        else value.decode()
+        if isinstance(value, bytes)
+        else value
+        for value in values
+    ]
 
 
 if __name__ == "__main__":

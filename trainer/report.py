@@ -89,7 +89,7 @@ def build_report(
     """
     return {
         "task": config.label.task,
-        "label": config.label.column,
+        "label": config.label.name,
         "metrics": results,
         "baselines": baselines,
         "monitor": program.objective.monitor,

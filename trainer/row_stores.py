@@ -14,15 +14,8 @@ from typing import Any, BinaryIO, Literal, NamedTuple, Protocol
 import numpy as np
 
 from trainer.errors import UserError
-from trainer.rows import labels_of, weights_of
 
 MEGABYTE = 1 << 20
-
-
-def labels_and_weights(store: RowStore) -> tuple[np.ndarray, np.ndarray]:
-    """(R,) labels and (R,) weights of a whole store, float32, in file order."""
-    pieces = [(labels_of(rows).copy(), weights_of(rows).copy()) for rows in store.in_order()]
-    return np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])
 
 
 class Window(NamedTuple):

@@ -5,7 +5,7 @@ Imports neither TensorFlow nor Arrow. The terms are those of `columns.py`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -29,11 +29,13 @@ from trainer.columns import (
     RawColumn,
     RawType,
     Tower,
+    Vector,
     VocabularyColumn,
     Weight,
 )
 from trainer.errors import nearest
 from trainer.fields import Auto, Int, TextList
+from trainer.label import Label
 
 
 class Cross(BaseModel):
@@ -64,26 +66,6 @@ class Cross(BaseModel):
             raise ValueError(
                 f"a cross needs two or more different columns; got {list(self.columns)}"
             )
-        return self
-
-
-class Label(BaseModel):
-    """What is learned."""
-
-    model_config = STRICT
-
-    column: str = Field(description="Raw column of the label.")
-    task: Literal["regression", "binary"] = Field(description="regression or binary.")
-    positive: str | None = Field(
-        None,
-        description="binary: the text of the positive class, any other text is negative. Not "
-        "given: the label is 0 or 1.",
-    )
-
-    @model_validator(mode="after")
-    def _check_positive(self) -> Label:
-        if self.positive is not None and self.task != "binary":
-            raise ValueError("positive has a meaning only with task: binary")
         return self
 
 
@@ -159,17 +141,20 @@ class Schema(BaseModel):
     @property
     def feature_inputs(self) -> tuple[RawColumn, ...]:
         """Raw columns that features are made from, in the schema's order: the inputs of serving."""
-        types: dict[str, RawType] = {}
+        inputs: dict[str, RawColumn] = {}
         for name, column in self.columns.items():
             for raw in _raw_inputs(name, column):
-                known = types.get(raw.name, raw.dtype)
-                if "string" in (known, raw.dtype) and known != raw.dtype:
+                known = inputs.setdefault(raw.name, raw)
+                if known == raw:
+                    continue
+                if {known.dtype, raw.dtype} != {"float", "int"}:
                     raise ValueError(
-                        f"columns.{name} reads raw column {raw.name!r} as {raw.dtype}, "
-                        f"another column as {known}; let both read it as text or both as numbers"
+                        f"columns.{name} reads raw column {raw.name!r} as {raw.describe()}, "
+                        f"another column as {known.describe()}; let both read it as text or both "
+                        "as numbers"
                     )
-                types[raw.name] = known if known == raw.dtype else "float"
-        return tuple(RawColumn(name, dtype) for name, dtype in types.items())
+                inputs[raw.name] = RawColumn(raw.name, "float")
+        return tuple(inputs.values())
 
 
 def _raw_inputs(name: str, column: Any) -> list[RawColumn]:
@@ -178,6 +163,8 @@ def _raw_inputs(name: str, column: Any) -> list[RawColumn]:
         return [RawColumn(raw, "float") for raw in (*column.from_point, *column.to_point)]
     if isinstance(column, Weight | Key | Ignore):
         return []
+    if isinstance(column, Vector):
+        return [RawColumn(column.source or name, "vector", column.size)]
     dtype: RawType = "string"
     if isinstance(column, Numeric | Bucketized):
         dtype = "float"
@@ -193,11 +180,12 @@ def _check_schema(schema: Schema) -> None:
         if len(schema.of_kind(kind)) > 1:
             raise ValueError(f"at most one column of kind {kind.__name__.lower()}")
     raw_names = {raw.name for raw in schema.feature_inputs}
-    if schema.label.column in raw_names:
-        raise ValueError(f"the label {schema.label.column!r} is also a feature; a leak")
+    for name in schema.label.raw_columns:
+        if name in raw_names:
+            raise ValueError(f"the label {name!r} is also a feature; a leak")
     if not raw_names:
         raise ValueError("columns: no column is a feature")
-    roles = {schema.label.column: "label"}
+    roles = dict.fromkeys(schema.label.raw_columns, "label")
     for raw, what in ((schema.weight, "weight"), (schema.key, "key")):
         if raw is None:
             continue

@@ -1,4 +1,4 @@
-"""Sample rows of an exported model: its JSON input names, a request, and the answer to expect.
+"""Sample rows of an exported model: its JSON input names, and a request.
 
 Works on plain Python values; imports neither TensorFlow nor Arrow.
 """
@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trainer.schema import Label
-
-Value = float | int | str | None
+# A list: of a vector, NaN where a number of it, or all of it, is missing.
+Value = float | int | str | list[float] | None
 Row = dict[str, Value]
 
 # What stands for a missing value in a row of tensors. The integer is that of `transforms.py`: ids
@@ -28,30 +27,14 @@ class ServingInputs(NamedTuple):
     """The inputs of a model by raw column, in the schema's order, the key column last.
 
     dtypes: "float32", "int64" or "string". names: input names of the signature. key: the raw column
-    that is passed through, None where there is none.
+    that is passed through, None where there is none. sizes: numbers of a row by raw column that is
+    a vector.
     """
 
     dtypes: dict[str, str]
     names: dict[str, str]
     key: str | None
-
-
-class Served(NamedTuple):
-    """What a model takes and gives: its inputs, its label, and the threshold of its class."""
-
-    inputs: ServingInputs
-    label: Label
-    threshold: float
-
-    @property
-    def score(self) -> str:
-        """The output that carries the number."""
-        return "prediction" if self.label.task == "regression" else "probability"
-
-    def class_of(self, probability: float) -> int | str:
-        """The class of a probability, compared in float32 as the model does."""
-        is_positive = bool(np.float32(probability) >= np.float32(self.threshold))
-        return class_values(self.label)[is_positive]
+    sizes: dict[str, int] = {}  # noqa: RUF012  # never changed
 
 
 def signature_names(columns: Iterable[str]) -> dict[str, str]:
@@ -88,20 +71,22 @@ def plain_row(instance: Mapping[str, object], inputs: ServingInputs) -> Row:
     A number for a float input is given by the shortest text of its float32, as 40.7128 and not
     40.712799072265625. A missing string is '', as the model has it.
     """
-    return {raw: _plain_value(instance.get(raw), dtype) for raw, dtype in inputs.dtypes.items()}
+    return {
+        raw: _plain_vector(instance.get(raw), inputs.sizes[raw])
+        if raw in inputs.sizes
+        else _plain_value(instance.get(raw), dtype)
+        for raw, dtype in inputs.dtypes.items()
+    }
 
 
 def is_complete(row: Row) -> bool:
     """Whether a JSON request can carry the row: nothing is missing or infinite."""
-    return all(
-        value is not None and (isinstance(value, str) or math.isfinite(value))
-        for value in row.values()
-    )
+    return all(_is_carried(value) for value in row.values())
 
 
 def filled(row: Row) -> Row:
     """The row with 0 for what a JSON request cannot carry."""
-    return {raw: value if is_complete({raw: value}) else 0 for raw, value in row.items()}
+    return {raw: _filled(value) for raw, value in row.items()}
 
 
 def request_json(rows: Sequence[Row], inputs: ServingInputs) -> str:
@@ -110,28 +95,23 @@ def request_json(rows: Sequence[Row], inputs: ServingInputs) -> str:
     return json.dumps({"instances": instances}, indent=1, allow_nan=False) + "\n"
 
 
-def response_json(rows: Sequence[Row], scores: Sequence[float], served: Served) -> str:
-    """The answer to expect: an object for each row, or the bare value where it is all there is."""
-    predictions: list[object] = []
-    for row, score in zip(rows, scores, strict=True):
-        outputs: dict[str, object] = {served.score: _float32_text(score)}
-        if served.label.task == "binary":
-            outputs["class"] = served.class_of(score)
-        if served.inputs.key is not None:
-            outputs["key"] = row[served.inputs.key]
-        predictions.append(outputs if len(outputs) > 1 else outputs[served.score])
-    return json.dumps({"predictions": predictions}, indent=1, allow_nan=False) + "\n"
+def _is_carried(value: Value) -> bool:
+    if isinstance(value, list):
+        return all(map(math.isfinite, value))
+    return value is not None and (isinstance(value, str) or math.isfinite(value))
 
 
-def class_values(label: Label) -> tuple[int, int] | tuple[str, str]:
-    """The served values of the negative and of the positive class.
+def _filled(value: Value) -> Value:
+    if isinstance(value, list):
+        return [number if math.isfinite(number) else 0.0 for number in value]
+    return value if _is_carried(value) else 0
 
-    Any text but `label.positive` is negative, so the negative class has no text of its own.
 
-    >>> class_values(Label(column="income", task="binary", positive=">50K"))
-    ('not >50K', '>50K')
-    """
-    return (0, 1) if label.positive is None else (f"not {label.positive}", label.positive)
+def _plain_vector(value: object, size: int) -> Value:
+    if value is None:
+        return [math.nan] * size
+    numbers: Iterable[object] = value  # type: ignore[assignment]
+    return [math.nan if number is None else _float32_text(number) for number in numbers]
 
 
 def _plain_value(value: object, dtype: str) -> Value:

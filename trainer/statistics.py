@@ -121,15 +121,20 @@ class BagStatistics:
 
 @dataclass(frozen=True)
 class TableStatistics:
-    """Statistics of the training rows; `label` is unweighted."""
+    """Statistics of the training rows; `label` and `classes` are unweighted.
+
+    `label` is None where the label is of several classes. `classes` are these with what the rows
+    have of each: rows, or the sum of their probabilities; () for a number.
+    """
 
     num_rows: Count
     mean_weight: NotNegative
-    label: NumberStatistics
+    label: NumberStatistics | None
     numbers: dict[str, NumberStatistics]
     tokens: dict[str, tuple[tuple[str, Count], ...]]  # by count, falling, then by token
     missing_tokens: dict[str, Count]
     bags: dict[str, BagStatistics] = field(default_factory=dict)  # by column
+    classes: tuple[tuple[str, NotNegative], ...] = ()
 
     __pydantic_config__ = _STRICT
 
@@ -178,14 +183,14 @@ class StatisticsBuilder:
         self,
         numbers: Sequence[str],
         categories: Sequence[str],
-        label: str,
+        label: str | None,
         sample_rows: int = 65_536,
         bags: Sequence[str] = (),
     ) -> None:
         """`sample_rows` bounds both samples; results are exact up to so many rows."""
         if label in numbers:
             raise ValueError(f"the label {label!r} is also among the numbers")
-        self._names = (*numbers, label)
+        self._names = (*numbers, *([] if label is None else [label]))
         self._label = label
         self._num_rows = 0
         self._sum_weight = 0.0
@@ -287,7 +292,7 @@ class StatisticsBuilder:
         return TableStatistics(
             num_rows=self._num_rows,
             mean_weight=self._sum_weight / max(1, self._num_rows),
-            label=numbers.pop(self._label),
+            label=None if self._label is None else numbers.pop(self._label),
             numbers=numbers,
             tokens={name: counts.sorted_pairs() for name, counts in self._tokens.items()},
             missing_tokens={name: counts.missing for name, counts in self._tokens.items()},

@@ -58,7 +58,7 @@ class PlainReader:
         for block in part.blocks():
             if block.num_rows:
                 pieces.append(self._columns(block.columns))
-                labels.append(part.label(block))
+                labels.append(part.labels(block)[:, 0])
                 weights.append(part.weight(block))
         self._is_open = False
         names = tuple(pieces[0])

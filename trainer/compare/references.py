@@ -18,7 +18,7 @@ import numpy as np
 from trainer.compare.plain_table import PlainTable
 from trainer.data_files import Part
 from trainer.errors import UserError
-from trainer.metrics import Task
+from trainer.label import Task
 
 # LightGBM's usual choice for tables of this size; the number of trees is found on validation rows.
 LEARNING_RATE, NUM_LEAVES, MOST_TREES, PATIENCE = 0.05, 31, 2000, 50
