@@ -23,7 +23,7 @@ ORDER = re.findall(
     activations normalization cross_network dense_tower piecewise_linear wide_part deep_part network losses number_head class_heads objective
     kept_weights distribution strategy
     accumulation program checkpoint evaluation loop tuning observers serving answers parity replay export run_folder
-    run_lock report sidecar trained_model model task
+    run_lock report sidecar trained_model model folds task
     table_sinks convert
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data

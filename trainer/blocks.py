@@ -172,7 +172,7 @@ class DataPart:
         return self._labels.encode(block.columns)
 
     def weight(self, block: Block) -> np.ndarray:
-        """(B,) float32 weight; ones without a weight column. Kept negatives stand for the others."""
+        """(B,) float32 weight, 1 without a weight column; kept negatives stand for the others."""
         weight = np.ones(block.num_rows, np.float32)
         if self._schema.weight is not None:
             weight = block.columns[self._schema.weight].to_numpy(zero_copy_only=False)

@@ -41,9 +41,11 @@ def _run(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:
     logger.info("settings: %s", cli.describe_sources(invocation))
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with logs.without_native_notes(), quick_imports():
-        from trainer import model  # imports TensorFlow, seconds
+        from trainer import folds, model  # imports TensorFlow, seconds
 
-    model.train_and_evaluate(invocation.config, invocation.environment)
+    data = invocation.config.data
+    run = folds.cross_validate if data.folds and not data.fold else model.train_and_evaluate
+    run(invocation.config, invocation.environment)
 
 
 def console_main() -> int:
