@@ -8,6 +8,7 @@ from comparison_table import make_config
 from trainer import data_files
 from trainer.blocks import open_parts
 from trainer.compare.plain_table import PlainReader
+from trainer.config import parse_config
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,34 @@ def test_a_category_that_training_has_not_seen_is_missing(tmp_path):
 
     rows = list(csv.DictReader((tmp_path / "test.csv").open()))
     np.testing.assert_array_equal(np.isnan(city), [r["city"] in ("", "Bonn") for r in rows])
+
+
+def test_values_of_a_row_are_flags_of_the_training_tokens_and_vectors_are_numbers(tmp_path):
+    rows = ["a|b|a,Red wine!,0.5;1,1", "b,,2;3,0", ",red,4;5,1", "c | b,White,,0"]
+    (tmp_path / "train.csv").write_text("\n".join(["tags,words,v,y", *rows]))
+    (tmp_path / "test.csv").write_text("tags,words,v,y\nb|z,Wine wine,7;8,1\n")
+    config = parse_config(
+        {
+            "columns": {"tags": "multi_hot", "words": "text", "v": {"kind": "vector", "size": 2}},
+            "label": {"column": "y", "task": "binary"},
+            "data": {"train": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv")},
+        },
+        "test",
+    )
+    parts = open_parts(config, data_files.find_files(config.data, str(tmp_path)))
+    reader = PlainReader(config)
+
+    train, test = (reader.read(parts[name]) for name in ("train", "test"))
+
+    assert train.names == test.names
+    assert set(train.names) == {
+        *("v.0", "v.1", "tags.a", "tags.b", "tags.c"),
+        *("words.red", "words.wine", "words.white"),
+    }
+    assert column(train, "tags.b").tolist() == [1, 1, 0, 1]
+    assert column(train, "tags.a").tolist() == [1, 0, 0, 0]
+    assert column(train, "words.red").tolist() == [1, 0, 1, 0]
+    np.testing.assert_array_equal(column(train, "v.1"), [1, 3, 5, np.nan])
+    assert [column(test, name)[0] for name in ("tags.b", "tags.c", "words.wine", "v.0")] == [
+        *(1, 0, 1, 7)
+    ]
