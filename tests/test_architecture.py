@@ -12,13 +12,14 @@ ORDER = re.findall(
     r"\w+",
     """
     __init__ errors redaction outcome quick_imports fields
-    column_base label number_columns id_columns bag_columns columns schema config_errors sections data_config
+    column_base column_ranges label number_columns id_columns bag_columns columns schema config_errors sections data_config
     model_config optimizer_config config
     yaml_text compat flags cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff
-    sample memory_tables data_files parallel cells vectors value_lists csv_records csv_files parquet_files reader sampling tallies
-    statistics labels rows row_stores row_files row_cache plan metrics class_metrics token_memory transforms vocabularies bags buckets
+    sample memory_tables data_files parallel cells vectors value_lists csv_records csv_files parquet_files reader sampling quantiles tallies
+    statistics labels rows row_stores row_files row_cache plan metric_names metrics class_metrics token_memory transforms vocabularies bags buckets
     scaling encoders number_bank number_encoders geo_encoders vector_encoders id_encoders bag_encoders datetime_encoders
-    column_encoders features tfrecord_files splits blocks datasets input tables table_plans lookups exchange schedules update_rules
+    column_encoders initial_rows features tfrecord_files splits blocks table_plans trained_embeddings
+    datasets input tables lookups exchange schedules update_rules
     clipping optimizers averaging model_size dropout noise
     activations normalization cross_network dense_tower piecewise_linear wide_part deep_part network losses number_head class_heads objective
     kept_weights distribution strategy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import platform
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from trainer.data_files import Part
 from trainer.export import ExportReport
 from trainer.features import FeatureEncoder
 from trainer.loop import RunState
-from trainer.metrics import format_metrics
+from trainer.metrics import ByClass, format_metrics
 from trainer.optimizers import Parameter
 from trainer.plan import Plan
 from trainer.program import Program
@@ -26,15 +27,23 @@ from trainer.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
+# Of the start log: a table of 2,000 columns has as many.
+MOST_FEATURE_LINES = 200
+
 Metrics = Mapping[str, Mapping[str, float]]
+# Of more, report.json would be a table of tens of thousands of lines.
+MOST_CLASSES = 1000
 
 
 def log_start(
     encoder: FeatureEncoder, program: Program, plan: Plan, state: RunState, folder: RunFolder
 ) -> None:
     """What was decided, before the first step."""
-    for line in encoder.describe():
+    lines = encoder.describe()
+    for line in lines[:MOST_FEATURE_LINES]:
         logger.info("  %s", line)
+    if len(lines) > MOST_FEATURE_LINES:
+        logger.info("  ... and %d lines of features more", len(lines) - MOST_FEATURE_LINES)
     logger.info("model: %d weights; %s", program.num_weights, program.objective.describe())
     for parameter in program.parameters:
         if parameter.kind == "table":
@@ -43,6 +52,8 @@ def log_start(
             logger.info(
                 "  %s table: %d rows of %d, %s updates", parameter.part, rows, width, update
             )
+    for variable in program.model.frozen:
+        logger.info("  deep table: %d rows of %d, frozen", *variable.shape)
     logger.info("training: %s", plan.describe())
     logger.info("devices: %s", program.distribution.describe())
     logger.info("run folder: %s", folder.job_dir)
@@ -70,6 +81,7 @@ def build_report(
     state: RunState,
     batch_size: int,
     results: Metrics,
+    by_class: Mapping[str, ByClass],
     baselines: Mapping[str, Metrics],
     exported: ExportReport,
     seconds: Mapping[str, float],
@@ -83,6 +95,7 @@ def build_report(
         state: after training.
         batch_size: rows of a step.
         results: metrics of the kept weights, by part.
+        by_class: figures of each class, by part; of the first `MOST_CLASSES` of them.
         baselines: metrics of the references, by name and part.
         exported: of the SavedModel.
         seconds: spent, by phase.
@@ -91,6 +104,11 @@ def build_report(
         "task": config.label.task,
         "label": config.label.name,
         "metrics": results,
+        "by_class": {
+            part: dict(itertools.islice(table.items(), MOST_CLASSES))
+            for part, table in by_class.items()
+            if table
+        },
         "baselines": baselines,
         "monitor": program.objective.monitor,
         "kept_step": state.kept_step,

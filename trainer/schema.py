@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, model_validator
 
+from trainer.column_ranges import expand_ranges
 from trainer.columns import (
     MOST_IDS,
     STRICT,
@@ -81,11 +82,11 @@ class Schema(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _expand_short_columns(cls, data: Any) -> Any:
-        """`age: numeric` stands for `age: {kind: numeric}`."""
+        """`age: numeric` stands for `age: {kind: numeric}`, `s_{1..9}` for nine columns."""
         if isinstance(data, dict) and isinstance(data.get("columns"), dict):
             columns = {
                 name: {"kind": value} if isinstance(value, str) else value
-                for name, value in data["columns"].items()
+                for name, value in expand_ranges(data["columns"]).items()
             }
             return {**data, "columns": columns}
         return data
