@@ -48,6 +48,30 @@ def test_largest_part_is_named():
         check_size(layout_of(SHOP), ModelConfig(hidden_units=(65_536, 65_536)), 1, 24 * 10**9)
 
 
+@pytest.mark.parametrize(
+    ("options", "num_weights"),
+    [
+        # 9 inputs; widths 9 -> 4 -> 4: only the first layer's input needs a projection.
+        ({"hidden_units": (4, 4), "residual": True}, 9 * 4 * 2 + 4 * 4),
+        ({"hidden_units": (4,), "cross_layers": 3}, 9 * 4 + 3 * 9 * 9),
+        ({"hidden_units": (4,), "cross_layers": 3, "cross_rank": 2}, 9 * 4 + 3 * 2 * 9 * 2),
+    ],
+)
+def test_projections_and_crosses_count(options, num_weights):
+    config = ModelConfig(towers="deep", **options)
+    num_bytes = 2 * 4 * (8000 + num_weights)
+    check_size(layout_of(SHOP, CITY), config, 1, num_bytes)
+    with pytest.raises(UserError):
+        check_size(layout_of(SHOP, CITY), config, 1, num_bytes - 1)
+
+
+def test_a_cross_network_that_is_the_largest_part_is_named():
+    wide = IdFeature("tag", 2, wide=False, embedding_dim=4096)
+    config = ModelConfig(cross_layers=64, towers="deep")
+    with pytest.raises(UserError, match=r"part is the cross network \(model.cross_rank\): lower"):
+        check_size(layout_of(wide), config, 1, 10**9)
+
+
 def test_ids_that_int32_cannot_count_are_refused():
     ids = [IdFeature(f"c{i}", 2**30, wide=True, embedding_dim=0) for i in range(2)]
     with pytest.raises(

@@ -3,6 +3,7 @@
 import json
 import logging
 
+import numpy as np
 from tiny_table import make_config, make_program, make_store
 
 from trainer import report
@@ -13,12 +14,12 @@ RESULTS = {"test": {"rmse": 1.25, "mae": 1.0, "r2": 0.5, "num_rows": 8}}
 BASELINES = {"constant": {"test": {"rmse": 2.0, "mae": 1.5, "r2": 0.0, "num_rows": 8}}}
 
 
-def make_report():
+def make_report(program=None):
     config = make_config()
     return report.build_report(
         config,
         stores={"train": make_store(52), "test": make_store(8)},
-        program=make_program(config),
+        program=program or make_program(config),
         state=RunState(step=30, seconds=2.0, finished="patience", kept_step=20),
         batch_size=10,
         results=RESULTS,
@@ -46,3 +47,17 @@ def test_summary_puts_the_model_beside_its_baselines(caplog):
     assert "model" in model and "rmse 1.25" in model
     assert "constant" in constant and "rmse 2.00" in constant
     assert lines[-1] == "done in 9.9 s"
+
+
+def test_exact_zeros_of_the_wide_part_are_counted(caplog):
+    program = make_program(make_config())
+    assert make_report(program)["wide_zero_weights"] == 1.0  # The wide part starts at 0.
+    # 5 + 7 + 11 ids and two numbers; the bias does not count.
+    values = {"table": np.r_[np.zeros(20), [1.0, -1.0, 0.5]], "numbers": [2.0, 0.0], "bias": [0.0]}
+    for weight in program.model.wide.weights:
+        weight.assign(np.reshape(values[weight.name], weight.shape))
+    found = make_report(program)
+    assert found["wide_zero_weights"] == 0.84
+    with caplog.at_level(logging.INFO, "trainer.report"):
+        report.log_summary(found)
+    assert "weights of the wide part that are exactly 0: 84.0 %" in caplog.messages

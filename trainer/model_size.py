@@ -48,7 +48,7 @@ def check_size(layout: FeatureLayout, config: ModelConfig, num_outputs: int, mem
             f"the model has {sum(parts.values()):.2g} weights, which take {num_bytes / 1e9:.2g} GB "
             f"to train; this machine has {memory / 1e9:.2g} GB. The largest part is "
             f"{max(parts, key=lambda name: parts[name])}: lower its hash_buckets, bins, "
-            "embedding_dim, model.hidden_units or model.cross_rank"
+            "embedding_dim or model.hidden_units"
         )
     for tower in ("wide", "deep"):
         of_tower = [f for f in layout.ids if f.wide] if tower == "wide" else _embedded(layout)
@@ -80,7 +80,7 @@ def _num_weights(
             for i, (a, b) in enumerate(widths, start=1)
         ]
         cross = 2 * width * config.cross_rank if config.cross_rank else width * width
-        found.append(("the cross network", cross * config.cross_layers))
+        found.append(("the cross network (model.cross_rank)", cross * config.cross_layers))
     return found
 
 
