@@ -98,6 +98,10 @@ class MultiHotEncoder(BagEncoder):
         ids = self.vocabulary.ids_of(values.flat_values)
         return to_slots(values.with_flat_values(ids), self._num_slots)
 
+    def tokens(self) -> Sequence[str]:
+        """The vocabulary."""
+        return self.vocabulary.tokens.tolist()
+
     def describe(self) -> list[str]:
         """Sizes of the parts of the id space, and the slots."""
         return [describe_ids(self.id_features[0], self.vocabulary.describe())]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from trainer.columns import EmbeddedColumn
 from trainer.config_errors import describe_findings
 from trainer.data_config import DataConfig
 from trainer.errors import UserError, quoted
@@ -195,6 +196,7 @@ class Config(Schema):
         self.model.check_loss(self.label)
         self.model.check()
         self.optimizer.check(self.model.towers)
+        self._check_embeddings()
         if self.training.seconds is not None and self.optimizer.follows_the_run:
             raise ValueError(
                 "optimizer.decay_steps must be given where training.seconds is the budget"
@@ -210,6 +212,18 @@ class Config(Schema):
                 f"{self.label.task}"
             )
         return self
+
+    def _check_embeddings(self) -> None:
+        """Options of embeddings need a part that has some; raises ValueError."""
+        if self.model.towers != "wide":
+            return
+        for name, column in self.of_kind(EmbeddedColumn).items():
+            for option in ("shared_embedding", "init_from"):
+                if getattr(column, option) is not None:
+                    raise ValueError(
+                        f"columns.{name}.{option} has an effect only with a deep part; "
+                        "model.towers is wide"
+                    )
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -19,6 +19,7 @@ from trainer.row_cache import RowCache
 from trainer.row_stores import Budget, RowStore, store_rows
 from trainer.rows import RowLayout
 from trainer.statistics import TableStatistics
+from trainer.trained_embeddings import read_sources
 from trainer.vocabularies import read_vocabularies
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Datasets(NamedTuple):
     Attributes:
         parts: reader of each part of the data that there is.
         statistics: of the training rows.
+        vocabularies: tokens of the columns with a vocabulary_file.
         encoder: raw columns to features, for training and serving.
         layout: of a packed row.
         stores: encoded rows of each part.
@@ -37,6 +39,7 @@ class Datasets(NamedTuple):
 
     parts: dict[Part, DataPart]
     statistics: TableStatistics
+    vocabularies: dict[str, tuple[str, ...]]
     encoder: FeatureEncoder
     layout: RowLayout
     stores: dict[Part, RowStore]
@@ -61,8 +64,9 @@ def build_datasets(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> D
         statistics = parts["train"].statistics()
     for part in parts.values():
         part.know_classes(statistics)
+    vocabularies = read_vocabularies(config)
     encoder = FeatureEncoder(
-        config, statistics, config.model.embedding_dim, read_vocabularies(config)
+        config, statistics, config.model.embedding_dim, vocabularies, read_sources(config)
     )
     stores = _encode(config, parts, encoder, budget) if cached is None else cached.stores
     for part in parts.values():
@@ -74,7 +78,7 @@ def build_datasets(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> D
     layout = RowLayout(
         encoder.layout.num_ids, len(encoder.layout.numbers), parts["train"].num_labels
     )
-    return Datasets(parts, statistics, encoder, layout, stores)
+    return Datasets(parts, statistics, vocabularies, encoder, layout, stores)
 
 
 def _encode(

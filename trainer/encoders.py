@@ -117,6 +117,10 @@ class Encoder(tf.Module):
         """Features from what `decode` gave, without those of `numbers`."""
         return Features()
 
+    def tokens(self) -> Sequence[str]:
+        """Texts of the last ids, where there is one feature of ids and these have texts."""
+        return ()
+
     @abstractmethod
     def describe(self) -> list[str]:
         """One line per feature, for people."""

@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ from trainer.encoders import IdFeature, NumberFeature
 from trainer.errors import UserError
 from trainer.geo_encoders import geo_outputs
 from trainer.id_encoders import CrossEncoder, encode_crosses
+from trainer.initial_rows import TrainedColumn, initial_rows
 from trainer.labels import read_label
 from trainer.number_bank import NumberBank
 from trainer.reader import ReadColumn
@@ -104,6 +106,7 @@ class FeatureEncoder(tf.Module):
         statistics: TableStatistics,
         default_embedding_dim: int | str = "auto",
         vocabularies: Mapping[str, tuple[str, ...]] | None = None,
+        sources: Mapping[str, TrainedColumn] = MappingProxyType({}),
     ):
         """Fix every feature.
 
@@ -115,6 +118,8 @@ class FeatureEncoder(tf.Module):
                 number of ids.
             vocabularies: tokens of the columns with a vocabulary_file
                 (`vocabularies.read_vocabularies`).
+            sources: what the columns with init_from begin with
+                (`trained_embeddings.read_sources`); may be left out where no network is built.
 
         Raises:
             UserError: a column has only missing values, its scale does not fit, the statistics are
@@ -132,7 +137,7 @@ class FeatureEncoder(tf.Module):
         encoders = [
             build_encoder(
                 name,
-                column,
+                _of_source_width(name, column, sources[name]) if name in sources else column,
                 statistics=statistics,
                 default_dim=default_embedding_dim,
                 vocabulary=tokens.get(name, ()),
@@ -154,6 +159,12 @@ class FeatureEncoder(tf.Module):
         self.layout = FeatureLayout(
             ids=tuple(f for f in id_features if f.wide or f.embedding_dim),
             numbers=tuple(f for f in number_features if f.wide or f.deep),
+            initial={
+                f.name: initial_rows(f.name, encoder, sources[f.name])
+                for encoder in self.encoders
+                for f in encoder.id_features
+                if f.name in sources
+            },
         )
         self.serving_inputs = {
             raw.name: tf.TensorSpec(
@@ -220,6 +231,17 @@ def _stack_ids(ids: Sequence[tf.Tensor]) -> tf.Tensor:
         return tf.stack(ids)
     rows = [tf.transpose(p) if p.shape.rank == 2 else p[tf.newaxis] for p in ids]
     return tf.concat(rows, axis=0)
+
+
+def _of_source_width(name: str, column: Any, source: TrainedColumn) -> Any:
+    """The column with the width of the embedding that it begins with."""
+    width = source.rows.shape[1]
+    if column.embedding_dim not in ("auto", width):
+        raise UserError(
+            f"columns.{name}.embedding_dim is {column.embedding_dim}, {source.origin} has {width}; "
+            "with init_from they must be equal. Leave embedding_dim out"
+        )
+    return column.model_copy(update={"embedding_dim": width})
 
 
 class _CompiledEncode:

@@ -82,6 +82,10 @@ class CategoricalEncoder(TextEncoder):
         """(V,) int32 ids of (V,) strings; '' is missing."""
         return self.vocabulary.ids_of(text_V)
 
+    def tokens(self) -> Sequence[str]:
+        """The vocabulary."""
+        return self.vocabulary.tokens.tolist()
+
     def describe(self) -> list[str]:
         """Sizes of the parts of the id space."""
         return [describe_ids(self.id_features[0], self.vocabulary.describe())]
@@ -108,6 +112,10 @@ class BooleanEncoder(TextEncoder):
     def ids_of(self, text_V: tf.Tensor) -> tf.Tensor:
         """(V,) int32 ids of (V,) strings."""
         return tf.maximum(self._table.lookup(tf.strings.lower(text_V)), 0)
+
+    def tokens(self) -> Sequence[str]:
+        """Of the ids 1 and 2."""
+        return ("false", "true")
 
     def describe(self) -> list[str]:
         """Its three ids."""
@@ -140,6 +148,10 @@ class IdentityEncoder(Encoder):
         is_valid = (values >= 0) & (values < self._size)
         ids = tf.cast(tf.where(is_valid, values + 1, tf.zeros_like(values)), tf.int32)
         return Features(ids={self._column: ids})
+
+    def tokens(self) -> Sequence[str]:
+        """Its values."""
+        return [str(value) for value in range(self._size)]
 
     def describe(self) -> list[str]:
         """The range of its values."""

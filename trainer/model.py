@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import json
 import logging
 import sys
 import time
@@ -43,6 +44,7 @@ from trainer.run_folder import RunFolder
 from trainer.run_lock import RunLock, owner_name
 from trainer.sidecar import follow_checkpoints
 from trainer.strategy import is_server, join_cluster, make_one_device, serve
+from trainer.trained_embeddings import with_widths
 from trainer.trained_model import TrainedModel
 from trainer.tuning import MetricReporter
 from trainer.vertex import VertexEnvironment
@@ -336,14 +338,15 @@ def export(config: Config, datasets: Datasets, program: Program, folder: RunFold
         predict=lambda encoded: program.objective.prediction(
             program.model(encoded.ids, encoded.numbers)
         ),
-        trackables=[p.variable for p in program.parameters],
+        trackables=[*(p.variable for p in program.parameters), *program.model.frozen],
         schema=config,
         config=config,
         instances=instances,
         expected=program.objective.prediction(logits).numpy(),
         files={
-            "config.yaml": config_yaml(config),
+            "config.yaml": config_yaml(with_widths(config, datasets.encoder.layout)),
             "statistics.json": datasets.statistics.to_json(),
+            "vocabularies.json": json.dumps(datasets.vocabularies),
             "schema.json": config.model_dump_json(
                 include={"columns", "crosses", "label"}, indent=1
             ),

@@ -18,14 +18,13 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from trainer import storage
-from trainer.config import Config, parse_config
 from trainer.encoders import to_floats, to_integers
 from trainer.features import input_columns
 from trainer.memory_tables import memory_table
 from trainer.reader import BadRows, Source, read_blocks
 from trainer.serving import signature_names
+from trainer.trained_embeddings import read_model_config
 from trainer.vectors import vector_numbers
-from trainer.yaml_text import load_yaml
 
 # Rows of one call: an answer may have a number for each of thousands of classes.
 _ROWS_PER_CALL = 8192
@@ -43,12 +42,7 @@ class TrainedModel:
         Raises:
             UserError: there is no model of this trainer.
         """
-        self.model_dir = path
-        if not storage.exists(storage.join(path, "saved_model.pb")):
-            self.model_dir = storage.join(path, "model")
-        config_path = storage.join(self.model_dir, "assets.extra", "config.yaml")
-        text = storage.read_text(config_path)
-        self.config: Config = parse_config(load_yaml(text, config_path), config_path)
+        self.model_dir, self.config = read_model_config(path)
         with tempfile.TemporaryDirectory() as scratch_dir:
             local_dir = self.model_dir
             if storage.is_remote(local_dir):

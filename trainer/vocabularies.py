@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from trainer import storage
@@ -33,12 +34,14 @@ class Vocabulary(tf.Module):
     def __init__(self, column: VocabularyColumn, tokens: Sequence[str]):
         """Take the tokens in the order of their ids; unused if the column has or hashes them."""
         super().__init__()
-        self.tokens = () if column.hash_buckets else column.vocabulary or tuple(tokens)
+        chosen = () if column.hash_buckets else column.vocabulary or tokens
+        # Not a tuple, which TensorFlow would go through in search of variables.
+        self.tokens = np.array(chosen, object)
         self.num_buckets = column.hash_buckets or column.oov_buckets
         self.size = 1 + self.num_buckets + len(self.tokens)
         self._table = None
-        if self.tokens:
-            self._table = string_table(self.tokens, range(1 + self.num_buckets, self.size))
+        if len(self.tokens):
+            self._table = string_table(list(self.tokens), range(1 + self.num_buckets, self.size))
 
     def ids_of(self, token_V: tf.Tensor) -> tf.Tensor:
         """(V,) int32 ids of (V,) strings; '' is missing."""

@@ -1,0 +1,194 @@
+"""The embeddings and wide weights that an exported model has learned, by feature and value.
+
+Read from the SavedModel's variables, and named through the encoder and the plans of tables that the
+model was built by, so that no place of a row is written down twice. Imports features, the plans of
+tables and storage; must not build a network.
+
+Axes: V ids of a feature, E embedding width, O outputs.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from trainer import storage
+from trainer.columns import EmbeddedColumn
+from trainer.config import Config, parse_config
+from trainer.encoders import Encoder
+from trainer.errors import UserError, nearest
+from trainer.features import FeatureEncoder, FeatureLayout
+from trainer.initial_rows import TrainedColumn
+from trainer.statistics import TableStatistics
+from trainer.table_plans import TablePlan, deep_plans, wide_plans
+from trainer.yaml_text import load_yaml
+
+
+class LearnedRows(NamedTuple):
+    """What stands for each id of a feature.
+
+    names: V texts: its value, or in brackets what it is.
+    rows: (V, E) or (V, O) float32.
+    """
+
+    names: tuple[str, ...]
+    rows: np.ndarray
+
+
+class TrainedEmbeddings:
+    """The tables of an exported model."""
+
+    def __init__(self, path: str):
+        """Read what the model was made by, and its variables.
+
+        Args:
+            path: folder of a complete run, or of an exported model; local, gs:// or /gcs/.
+
+        Raises:
+            UserError: there is no model of this trainer.
+        """
+        self.model_dir, self.config = read_model_config(path)
+        statistics = TableStatistics.from_json(self._text("statistics.json"))
+        vocabularies = {}
+        if storage.exists(self._path("vocabularies.json")):
+            texts = json.loads(self._text("vocabularies.json"))
+            vocabularies = {name: tuple(tokens) for name, tokens in texts.items()}
+        self.encoder = FeatureEncoder(
+            self.config, statistics, self.config.model.embedding_dim, vocabularies
+        )
+        layout = self.encoder.layout
+        self._variables = _read_variables(self.model_dir)
+        self._deep = self._rows_of(deep_plans(layout))
+        # The width of the wide part's tables is that of its bias.
+        bias = self._variables.get("wide/bias")
+        self._wide = {} if bias is None else self._rows_of(wide_plans(layout, len(bias)))
+
+    def embeddings(self) -> dict[str, LearnedRows]:
+        """The embedding of each feature that has one."""
+        return {name: LearnedRows(self._names(name), rows) for name, rows in self._deep.items()}
+
+    def wide_weights(self) -> dict[str, LearnedRows]:
+        """The weights of the wide part of each feature with ids."""
+        return {name: LearnedRows(self._names(name), rows) for name, rows in self._wide.items()}
+
+    def column(self, name: str) -> TrainedColumn:
+        """What the model has learned of a column.
+
+        Raises:
+            UserError: the column has no embedding of its own name.
+        """
+        if name not in self._deep or name not in self._encoders:
+            raise UserError(
+                f"the model in {self.model_dir} has no column {name!r} with an embedding"
+                f"{nearest(name, self._deep)}; it has {', '.join(self._deep) or 'none'}"
+            )
+        return TrainedColumn(
+            self._encoders[name], self._deep[name], f"column {name} of {self.model_dir}"
+        )
+
+    @property
+    def _encoders(self) -> dict[str, Encoder]:
+        """By feature."""
+        return {f.name: e for e in self.encoder.encoders for f in e.id_features}
+
+    def _names(self, name: str) -> tuple[str, ...]:
+        """What each id stands for: a value, or a word in brackets; of a bucket its number."""
+        (size,) = {f.size for f in self.encoder.layout.ids if f.name == name}
+        encoder = self._encoders.get(name)
+        tokens = () if encoder is None else encoder.tokens()
+        others = [str(i) for i in range(1, size - len(tokens))]
+        if tokens:
+            others = ["(other)"] if len(others) == 1 else [f"(other {i})" for i in others]
+        return ("(missing)", *others, *tokens)
+
+    def _rows_of(self, plans: Sequence[TablePlan]) -> dict[str, np.ndarray]:
+        found = {}
+        for plan in plans:
+            # A model of one part has the tables of that part only.
+            table = self._variables.get(f"{plan.name}/table")
+            if table is not None:
+                for (_, feature), section in zip(plan.features, plan.sections, strict=True):
+                    found[feature.name] = table[section.start : section.stop]
+        return found
+
+    def _path(self, name: str) -> str:
+        return storage.join(self.model_dir, "assets.extra", name)
+
+    def _text(self, name: str) -> str:
+        return storage.read_text(self._path(name))
+
+
+def read_model_config(path: str) -> tuple[str, Config]:
+    """The folder of the exported model in a folder, and the config that it was made by.
+
+    Args:
+        path: folder of a complete run, or of an exported model; local, gs:// or /gcs/.
+
+    Raises:
+        UserError: there is no model of this trainer.
+    """
+    model_dir = path
+    if not storage.exists(storage.join(path, "saved_model.pb")):
+        model_dir = storage.join(path, "model")
+    config_path = storage.join(model_dir, "assets.extra", "config.yaml")
+    text = storage.read_text(config_path)
+    return model_dir, parse_config(load_yaml(text, config_path), config_path)
+
+
+def read_sources(config: Config) -> dict[str, TrainedColumn]:
+    """What the columns with init_from begin with, by column; each model is read once.
+
+    Raises:
+        UserError: a model or its column is not there.
+    """
+    models: dict[str, TrainedEmbeddings] = {}
+    sources = {}
+    for name, column in config.of_kind(EmbeddedColumn).items():
+        if column.init_from is None:
+            continue
+        path = column.init_from.model
+        try:
+            if path not in models:
+                models[path] = TrainedEmbeddings(path)
+            sources[name] = models[path].column(column.init_from.column)
+        except UserError as error:
+            raise UserError(f"columns.{name}.init_from: {error}") from error
+    return sources
+
+
+def with_widths(config: Config, layout: FeatureLayout) -> Config:
+    """The config with the widths that embeddings took from other models.
+
+    So the model can be understood without those models.
+    """
+    widths = {feature.name: feature.embedding_dim for feature in layout.ids}
+    columns = dict(config.columns)
+    for name, column in config.of_kind(EmbeddedColumn).items():
+        if column.init_from is not None:
+            columns[name] = column.model_copy(update={"embedding_dim": widths[name]})
+    return config.model_copy(update={"columns": columns})
+
+
+def _read_variables(model_dir: str) -> dict[str, np.ndarray]:
+    """The variables of a SavedModel by their names in the network, `embedding_8/table`."""
+    with tempfile.TemporaryDirectory() as scratch_dir:
+        folder = storage.join(model_dir, "variables")
+        if storage.is_remote(folder):
+            storage.fetch_dir(folder, scratch_dir)
+            folder = scratch_dir
+        reader = tf.train.load_checkpoint(f"{folder}/variables")
+        graph = trackable_object_graph_pb2.TrackableObjectGraph()
+        graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+        keys = {
+            attribute.full_name: attribute.checkpoint_key
+            for node in graph.nodes
+            for attribute in node.attributes
+            if attribute.full_name.endswith("/table") or attribute.full_name == "wide/bias"
+        }
+        return {name: reader.get_tensor(key) for name, key in keys.items()}
