@@ -8,6 +8,9 @@ from trainer.columns import (
     Datetime,
     parse_datetime_format,
 )
+from trainer.config import parse_config
+from trainer.errors import UserError
+from trainer.schema import Schema
 
 POINTS = {"from_point": ("a", "b"), "to_point": ("c", "d")}
 
@@ -64,3 +67,59 @@ def test_a_format_without_year_is_an_error_of_the_column():
 def test_epoch_formats_have_no_directives():
     assert Datetime(format="epoch_milliseconds").is_epoch
     assert not Datetime().is_epoch
+
+
+SHARED = {"home": {"kind": "categorical"}, "visits": {"kind": "multi_hot"}, "n": "numeric"}
+
+
+def _schema(**options):
+    columns = dict(SHARED)
+    for name, more in options.items():
+        columns[name] = columns.get(name, {}) | {"shared_embedding": "city"} | more
+    return Schema(columns=columns, label={"column": "y", "task": "regression"})
+
+
+def test_columns_that_share_an_embedding_are_known_together():
+    schema = _schema(home={"top_k": 5}, visits={"top_k": 5})
+    assert list(schema.sharing("visits")) == ["home", "visits"]
+    assert list(schema.sharing("n")) == ["n"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"home": {}}, "columns.home.shared_embedding 'city' is of one column only; give it to an"),
+        (
+            {"home": {}, "floor": {"kind": "identity", "size": 4}},
+            "have one shared_embedding, but their ids are of different kinds, categorical and iden",
+        ),
+        (
+            {"home": {"hash_buckets": 9}, "visits": {}},
+            "columns.visits.hash_buckets is None, that of columns.home is 9; with one shared_embe",
+        ),
+        (
+            {"home": {"embedding_dim": 4}, "visits": {"embedding_dim": 8}},
+            "columns.visits.embedding_dim is 8, that of columns.home is 4",
+        ),
+        (
+            {"home": {"towers": ["wide"]}, "visits": {}},
+            "shared_embedding has an effect only with deep among the towers",
+        ),
+    ],
+)
+def test_columns_of_one_embedding_have_the_same_ids_and_width(options, message):
+    with pytest.raises(ValidationError) as caught:
+        _schema(**options)
+    # Which of the two is named first follows the order of the columns.
+    assert message in str(caught.value).replace(
+        "identity and categorical", "categorical and identity"
+    )
+
+
+def test_options_of_embeddings_need_a_deep_part():
+    columns = {n: {"kind": "categorical", "shared_embedding": "city"} for n in ("a", "b")}
+    values = {"columns": columns, "label": {"column": "y", "task": "regression"}}
+    parse_config(values, "test")
+    message = "columns.a.shared_embedding has an effect only with a deep part; model.towers is wide"
+    with pytest.raises(UserError, match=message):
+        parse_config(values | {"model": {"towers": "wide"}}, "test")

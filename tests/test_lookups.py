@@ -19,6 +19,7 @@ from trainer.lookups import (
     select_columns,
     write_rows,
 )
+from trainer.rows import RowLayout, pack_rows
 from trainer.table_plans import deep_plans
 from trainer.tables import Table
 
@@ -206,3 +207,49 @@ def test_kept_weights_are_those_of_the_capture_with_large_tables_too(large_table
         program.best.capture()
         for parameter, copy in zip(program.parameters, program.best.copies, strict=True):
             np.testing.assert_array_equal(copy, parameter.variable)
+
+
+BAGS = FeatureLayout(
+    (
+        feature("a", 9),
+        IdFeature("tags", 40, True, 3, slots=4, combiner="sqrtn", shared="tag"),
+        IdFeature("old", 40, True, 3, slots=2, shared="tag"),
+        IdFeature("words", 30, True, 2, slots=3, combiner="sum"),
+    ),
+    (),
+)
+
+
+def _bag_rows(num_rows):
+    """Packed rows of `BAGS`, of which some slots are empty, always the last ones."""
+    rng = np.random.default_rng(4)
+    parts = []
+    for f in BAGS.ids:
+        used = np.arange(f.slots) < rng.integers(
+            0 if f.slots > 1 else 1, f.slots + 1, (num_rows, 1)
+        )
+        parts.append(rng.integers(1, f.size, (num_rows, f.slots)) * used)
+    ids = np.concatenate(parts, axis=1).astype(np.int32)
+    label = rng.normal(size=(num_rows, 1)).astype(np.float32)
+    return pack_rows(ids, np.zeros((num_rows, 0), np.float32), label, np.ones(num_rows, np.float32))
+
+
+@pytest.mark.parametrize("name", ["ftrl", "adam", "adagrad"])
+def test_bags_train_in_large_tables_as_in_small_ones(name, monkeypatch):
+    """Compiled around the rows of a step, and by whole tables in a trace."""
+    monkeypatch.setattr(table_plans, "LARGE_FEATURE_IDS", 5)
+    config = {"wide_optimizer": name, "deep_optimizer": name if name != "ftrl" else "adam"}
+    rows = tf.constant(_bag_rows(6 * 8).reshape(6, 8, -1))
+    results = []
+    for is_sparse in (True, False):
+        monkeypatch.setattr(lookups, "use_dense_update", lambda rows, ids, s=is_sparse: not s)
+        program = make_program(
+            make_config(optimizer=config, training={"xla": is_sparse}),
+            layout=BAGS,
+            rows=RowLayout(BAGS.num_ids, 0),
+        )
+        losses = program.train(rows, 0)
+        results.append([losses, *(p.variable.numpy() for p in program.parameters)])
+        assert any(p.is_sparse for p in program.parameters) == is_sparse
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-6)

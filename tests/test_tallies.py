@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer import tallies
-from trainer.tallies import Moments, TokenCounts
+from trainer.tallies import (
+    LONGEST_BAG,
+    Bag,
+    BagCounts,
+    Moments,
+    TokenCounts,
+    summarize_bag,
+)
 
 
 @given(st.lists(st.lists(st.integers(-1000, 1000), max_size=9), min_size=1, max_size=6))
@@ -71,3 +78,31 @@ def test_dictionary_with_unused_null_and_repeated_tokens():
     counts.add(pa.chunked_array([column, column]))
     assert counts.sorted_pairs() == (("a", 4),)
     assert counts.missing == 6
+
+
+def _bag(texts):
+    lengths = np.array([len(values) for values in texts])
+    values = pa.array([v for values in texts for v in values], pa.string())
+    return Bag(np.arange(1, len(texts) + 1), lengths, values)
+
+
+def test_a_bag_counts_rows_by_length_and_values_by_rows():
+    # The texts stand in 1, 2, 3 and 4 rows.
+    bag = _bag([["a", "b"], [], ["a", "a"], ["c"]])
+    counts = BagCounts()
+    counts.take(summarize_bag(bag))
+
+    assert counts.lengths() == (2, 4, 1 + 3)
+    assert counts.tokens.sorted_pairs() == (("a", 1 + 2 * 3), ("c", 4), ("b", 1))
+
+
+def test_bags_merge_and_long_ones_count_as_one_length():
+    first, second = BagCounts(), BagCounts()
+    first.take(summarize_bag(_bag([["a"]])))
+    second.take(summarize_bag(_bag([["a"] * (LONGEST_BAG + 9), ["b"]])))
+    second.take(summarize_bag(Bag(np.array([5]), np.array([1]), None)))
+    first.merge(second)
+
+    lengths = first.lengths()
+    assert (len(lengths) - 1, lengths[1], lengths[-1]) == (LONGEST_BAG, 1 + 2 + 5, 1)
+    assert first.tokens.sorted_pairs() == (("a", 1 + LONGEST_BAG + 9), ("b", 2))

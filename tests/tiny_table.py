@@ -92,13 +92,15 @@ def make_program(
     labels=(0.0, 1.0),
     longest_call=64,
     distribution=None,
+    layout=LAYOUT,
+    rows=ROWS,
 ):
-    """The model of `LAYOUT` with its compiled steps."""
+    """The model of a layout with its compiled steps."""
     objective = Objective(config, statistics_of(labels))
     distribution = distribution or make_one_device()
     with distribution.strategy.scope():
         model = WideAndDeep(
-            LAYOUT,
+            layout,
             config.model,
             batch_size=batch_size,
             offset=objective.offset,
@@ -110,7 +112,7 @@ def make_program(
         model,
         objective,
         config,
-        layout=ROWS,
+        layout=rows,
         batch_size=batch_size,
         total_steps=total_steps,
         mean_weight=mean_weight,
