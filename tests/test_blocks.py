@@ -1,5 +1,6 @@
 """trainer.blocks: finding files, reading them once or again, splitting, packing."""
 
+import dataclasses
 import itertools
 import os
 
@@ -309,6 +310,53 @@ def test_a_positive_class_makes_labels_of_zero_and_one(files):
     (block, *_) = part.blocks()
     expected = [float(row[1] == "red") for row in TABLES[0] if row[1]]
     assert part.labels(block)[:, 0].tolist() == expected
+
+
+def parts_with_classes(files, **options):
+    """Train and validation parts whose label is the colour; green is in no training row."""
+    config = make_config(
+        label={"column": "color", "task": "multiclass"}, columns={"x": "numeric", "id": "key"}
+    )
+    reader = make_reader(config, files, **options)
+    train, validation = DataPart(reader, config), DataPart(make_reader(config, files), config)
+    statistics = train.statistics()
+    known = dataclasses.replace(
+        statistics, classes=tuple(pair for pair in statistics.classes if pair[0] != "green")
+    )
+    train.know_classes(known)
+    return config, reader, train, validation, known
+
+
+COLORED = [
+    [(f"{i}", color, *"12345_", "1", "0", "_") for i, color in enumerate(colors)]
+    for colors in (["red", "green", "red"], ["blue", "blue", "green", "red", "red"])
+]
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("storage", ["memory", "stream"])
+def test_a_row_of_an_unknown_class_is_a_bad_row_counted_once(tmp_path, storage):
+    files = write_files(tmp_path, [[row[:10] for row in table] for table in COLORED])
+    config, reader, train, _, known = parts_with_classes(files, max_bad_rows=2)
+    assert known.classes == (("red", 4), ("blue", 2))
+    encoder = FeatureEncoder(config, known)
+    store = store_rows(train.packed(encoder), 2, storage, Budget(1, 1, None))
+    for _ in range(2):
+        rows = np.concatenate(list(store.in_order()))
+        assert rows.view(np.float32)[:, -2].tolist() == [0, 0, 1, 1, 0, 0]
+    assert reader.bad_rows.count == 2
+    # Lines of the files, of which the first is the header.
+    assert [text.split(" is no")[0] for text in reader.bad_rows.examples] == [
+        f"{files[0]}:3 label color: 'green'",
+        f"{files[1]}:4 label color: 'green'",
+    ]
+
+
+def test_more_rows_of_unknown_classes_than_allowed_end_the_run(tmp_path):
+    files = write_files(tmp_path, [[row[:10] for row in table] for table in COLORED])
+    _, _, train, _, _ = parts_with_classes(files, max_bad_rows=1)
+    with pytest.raises(UserError, match=r"2 bad rows so far, data.max_bad_rows is 1: .*'green'"):
+        list(train.blocks())
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -1,6 +1,7 @@
 import gzip
 import time
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from check_jobs import CPU, NAMES, find, read
@@ -9,6 +10,7 @@ from pyarrow import parquet
 from trainer import cloud_files, storage
 from trainer.cli import load_config
 from trainer.config import parse_config
+from trainer.convert import convert
 from trainer.errors import UserError
 from trainer.jobs.check_data import (
     Cloud,
@@ -47,6 +49,21 @@ def test_rows_of_parquet_are_known(tmp_path):
 
     assert estimate_rows([path]) == 12_345
     assert estimate_rows([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("label", "num_labels"),
+    [
+        ({"task": "multiclass", "column": "y", "classes": ["a", "b", "c"]}, 1),
+        ({"task": "multiclass", "columns": ["a", "b", "c"]}, 3),
+        ({"task": "multilabel", "columns": ["a", "b"]}, 2),
+        ({"task": "multilabel", "column": "y", "classes": ["a", "b"]}, 2),
+    ],
+)
+def test_bytes_of_rows_of_several_labels(label, num_labels):
+    config = parse_config({"columns": {"k": "boolean"}, "label": label}, "test")
+
+    assert row_bytes(config) == 4 * (1 + num_labels + 1)
 
 
 def test_bytes_of_rows_and_tables_by_hand():
@@ -198,3 +215,13 @@ def test_cloud_tells_absence_from_refusal():
         cloud.ask(absent)
     assert cloud.ask(refused) is None
     assert "has no right" in cloud.refusal
+
+
+@pytest.mark.parametrize("suffix", ["tfrecord", "tfrecord.gz"])
+def test_rows_of_tfrecord_are_estimated_by_its_records(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    table = pa.table({"x": rng.normal(size=20_000), "t": ["a" * (i % 9) for i in range(20_000)]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    convert([str(tmp_path / "a.parquet")], str(tmp_path / f"a.{suffix}"))
+
+    assert estimate_rows([str(tmp_path / f"a.{suffix}")] * 2) == pytest.approx(40_000, rel=0.02)

@@ -110,7 +110,7 @@ TWO = ("a", "b")
             label_of("multilabel", columns=TWO),
             [ReadColumn(name, "float", allowed=("0", "1"), **REQUIRED) for name in TWO],
         ),
-        (label_of("multilabel"), [ReadColumn("y", "string", role="label")]),
+        (label_of("multilabel"), [ReadColumn("y", "string", role="label", delimiter="|")]),
     ],
 )
 def test_cells_are_read_by_the_task(label, columns):

@@ -7,15 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from trainer.errors import TrainingFailed, UserError
+from trainer.errors import TrainingFailed
+from trainer.metric_names import TASK_METRICS
 from trainer.metrics import (
-    METRIC_GOALS,
-    TASK_METRICS,
-    Monitor,
     binary_metrics,
     format_metrics,
     regression_metrics,
-    resolve_monitor,
     sigmoid,
 )
 
@@ -227,37 +224,6 @@ def test_rmsle_mape_and_the_deviance_are_those_of_scikit_learn():
 def test_sigmoid_agrees_with_its_definition():
     logit = np.linspace(-30, 30, 101)
     np.testing.assert_allclose(sigmoid(logit), 1 / (1 + np.exp(-logit)), rtol=1e-14)
-
-
-@pytest.mark.parametrize(
-    ("task", "monitor", "expected"),
-    [
-        ("regression", "auto", Monitor("rmse", "minimize")),
-        ("binary", "auto", Monitor("log_loss", "minimize")),
-        ("regression", "r2", Monitor("r2", "maximize")),
-        ("binary", "auc", Monitor("auc", "maximize")),
-    ],
-)
-def test_monitor_resolves_to_name_and_goal(task, monitor, expected):
-    assert resolve_monitor(monitor, task) == expected
-
-
-def test_unknown_monitor_names_the_nearest():
-    with pytest.raises(
-        UserError, match=r"training\.monitor .*received 'acuracy'; did you mean 'acc"
-    ):
-        resolve_monitor("acuracy", "binary")
-
-
-def test_metric_of_the_other_task_is_no_monitor():
-    with pytest.raises(
-        UserError, match=r"label\.task regression \(rmse, mae, r2, .*\); received 'auc'"
-    ):
-        resolve_monitor("auc", "regression")
-
-
-def test_every_metric_of_a_task_has_a_goal():
-    assert {name for names in TASK_METRICS.values() for name in names} == set(METRIC_GOALS)
 
 
 def test_line_of_no_metrics_says_so():

@@ -23,6 +23,7 @@ def make_report(program=None):
         state=RunState(step=30, seconds=2.0, finished="patience", kept_step=20),
         batch_size=10,
         results=RESULTS,
+        by_class={"test": {f"c{k}": {"auc": 0.5} for k in range(1001)}, "validation": {}},
         baselines=BASELINES,
         exported=ExportReport(1e-7, 8, 3.0, "runs/x/model"),
         seconds={"total": 9.8765},
@@ -34,6 +35,7 @@ def test_report_is_json_and_says_which_weights_were_kept():
     assert (found["kept_step"], found["last_step"], found["stopped_by"]) == (20, 30, "patience")
     assert found["rows"] == {"train": 52, "test": 8}
     assert found["metrics"] == RESULTS
+    assert list(found["by_class"]) == ["test"] and len(found["by_class"]["test"]) == 1000
     assert found["seconds"] == {"total": 9.877}
     assert found["examples_per_second"] == 150  # 30 steps of 10 rows in 2 seconds
 

@@ -42,6 +42,25 @@ def test_one_class_against_the_rest():
     assert found.label["positive"] == "a"
 
 
+def test_several_texts_are_classes_judged_by_the_most_frequent():
+    found = target(["b", "c", "a", "b", "c", "", "b"])
+    assert found.label == {"column": "y", "task": "multiclass", "classes": ["b", "c", "a"]}
+    assert (found.label_task, found.task) == ("multiclass", "binary")
+    np.testing.assert_array_equal(found.values, [1, 0, 0, 1, 0, np.nan, 1])
+    assert found.class_counts == (3, 2, 1)
+    assert "3 different texts; the columns are judged by how they tell 'b'" in found.reason
+
+
+def test_whole_numbers_are_classes_where_the_user_says_so():
+    found = target(["3", "1", "2", "2"], task="multiclass")
+    assert found.label == {"column": "y", "task": "multiclass", "classes": ["2", "1", "3"]}
+
+
+def test_a_long_list_of_classes_is_not_stated():
+    found = target([f"t{k}" for k in range(101)], task="multiclass")
+    assert found.label == {"column": "y", "task": "multiclass"}
+
+
 def test_numbers_are_a_regression_and_few_whole_ones_are_said():
     assert target(["1.5", "2", "7"]).task == "regression"
     few = target(["1", "2", "3", "3"])
@@ -55,7 +74,10 @@ def test_numbers_are_a_regression_and_few_whole_ones_are_said():
     [
         (["", "NA"], {}, "'y' is missing in every row"),
         (["7", "7", ""], {}, "'y' is '7' in every row"),
-        (["a", "b", "c"], {}, "has 3 different texts .*several classes are not supported"),
+        (["a", "b", "c"], {"task": "binary"}, "has 3 different texts .*binary needs two, or --pos"),
+        ([f"t{k}" for k in range(101)], {}, "has 101 different texts .* more than 100; if they"),
+        (["a", "b", "a"], {"task": "multiclass"}, "has two values; multiclass needs three"),
+        (["a", "b", "c"], {"positive": "a", "task": "multiclass"}, "only with --task=binary"),
         (["a", "b", "1"], {"task": "regression"}, "has texts such as 'a'; regression needs"),
         (["1", "2", "3"], {"task": "binary"}, "has 3 values; binary needs 0 and 1"),
         (["a", "b"], {"positive": "B"}, "has no value 'B'"),

@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.errors import TrainingFailed
-from trainer.metrics import Metrics, Vector, log_odds, ranking_metrics
+from trainer.metrics import ByClass, Metrics, Vector, log_odds, ranking_metrics
 
 # Logits of a set, rows times classes, that are kept for areas under curves: 64 MB.
 MOST_KEPT = 1 << 24
 _TOP = 5
-ByClass = dict[str, dict[str, float]]
 
 
 class _Kept:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.input import evaluation_batches
-from trainer.metrics import Metrics
+from trainer.metrics import Evaluator, Metrics
 from trainer.objective import Objective
 from trainer.program import Program
 from trainer.row_stores import RowStore
@@ -71,10 +71,15 @@ def _batch_size(num_rows: int, num_outputs: int, num_replicas: int) -> int:
 
 def evaluate(program: Program, store: RowStore, limit_rows: int = 0) -> Metrics:
     """Metrics of every row by the model's present weights."""
+    return take_in(program, store, limit_rows).result()
+
+
+def take_in(program: Program, store: RowStore, limit_rows: int = 0) -> Evaluator:
+    """Every row by the model's present weights, ready for its metrics and those of classes."""
     evaluator = program.objective.head.evaluator()
     for predictions in predict(program, store, limit_rows):
         evaluator.add(*predictions)
-    return evaluator.result()
+    return evaluator
 
 
 def evaluate_constant(objective: Objective, store: RowStore, num_labels: int) -> Metrics:

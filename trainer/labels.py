@@ -150,7 +150,7 @@ def read_label(label: Label, *, is_count: bool) -> tuple[ReadColumn, ...]:
     (name,) = label.raw_columns
     if label.task == "multilabel":
         # A cell without text is a row without a label.
-        return (ReadColumn(name, "string", role="label"),)
+        return (ReadColumn(name, "string", role="label", delimiter=label.separator),)
     if label.task == "multiclass":
         return (ReadColumn(name, "dictionary", allowed=label.classes or None, **required),)
     if label.positive is not None:

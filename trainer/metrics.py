@@ -11,92 +11,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from trainer.errors import TrainingFailed, UserError, nearest
-from trainer.label import Task
+from trainer.errors import TrainingFailed
 
-Goal = Literal["minimize", "maximize"]
 Metrics = dict[str, float]
+ByClass = dict[str, Metrics]
 Vector = npt.NDArray[np.float64]
 
-# What training can monitor, and which way is better. Means and counts are no goals.
-METRIC_GOALS: dict[str, Goal] = {
-    "rmse": "minimize",
-    "mae": "minimize",
-    "r2": "maximize",
-    "log_loss": "minimize",
-    "auc": "maximize",
-    "pr_auc": "maximize",
-    "accuracy": "maximize",
-    "precision": "maximize",
-    "recall": "maximize",
-    "f1": "maximize",
-    "rmsle": "minimize",
-    "mape": "minimize",
-    "poisson_deviance": "minimize",
-    "top_5_accuracy": "maximize",
-    "macro_auc": "maximize",
-    "micro_auc": "maximize",
-    "macro_f1": "maximize",
-    "micro_f1": "maximize",
-    "weighted_f1": "maximize",
-    "subset_accuracy": "maximize",
-}
-# By task; the first is what `training.monitor: auto` stands for.
-TASK_METRICS: dict[Task, tuple[str, ...]] = {
-    "regression": ("rmse", "mae", "r2", "rmsle", "mape", "poisson_deviance"),
-    "binary": ("log_loss", "auc", "pr_auc", "accuracy", "precision", "recall", "f1"),
-    "multiclass": (
-        "log_loss",
-        "accuracy",
-        "top_5_accuracy",
-        "macro_auc",
-        "macro_f1",
-        "weighted_f1",
-    ),
-    "multilabel": (
-        "log_loss",
-        "macro_auc",
-        "micro_auc",
-        "macro_f1",
-        "micro_f1",
-        "subset_accuracy",
-    ),
-}
 # Left out of the one-line text; they are in the dict and in metrics.jsonl.
 _NOT_IN_LINE = frozenset(
     {"mean_prediction", "mean_label", "mean_bias", "rmsle", "mape", "num_rows", "sum_weight"}
 )
-
-
-class Monitor(NamedTuple):
-    """The metric that chooses the weights and the direction that is better."""
-
-    name: str
-    goal: Goal
-
-
-def resolve_monitor(monitor: str, task: Task) -> Monitor:
-    """The metric that `training.monitor` means for a task.
-
-    Raises:
-        UserError: the task has no such metric.
-
-    >>> resolve_monitor("auto", "binary")
-    Monitor(name='log_loss', goal='minimize')
-    """
-    valid = TASK_METRICS[task]
-    name = valid[0] if monitor == "auto" else monitor
-    if name not in valid:
-        raise UserError(
-            f"training.monitor must be auto or a metric of label.task {task} ({', '.join(valid)}); "
-            f"received {monitor!r}{nearest(monitor, valid)}"
-        )
-    return Monitor(name, METRIC_GOALS[name])
 
 
 class Evaluator(Protocol):
@@ -108,6 +37,10 @@ class Evaluator(Protocol):
 
     def result(self) -> Metrics:
         """The metrics of all rows so far."""
+        ...
+
+    def by_class(self) -> ByClass:
+        """Figures of each class or label; {} where there are none."""
         ...
 
 
@@ -131,6 +64,10 @@ class RowEvaluator:
             for parts in (zip(*self._pieces, strict=True) if self._pieces else ((), (), ()))
         )
         return self._measure(label, logit.astype(np.float64), weight)
+
+    def by_class(self) -> ByClass:
+        """See `Evaluator`."""
+        return {}
 
 
 def regression_metrics(

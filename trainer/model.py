@@ -30,10 +30,11 @@ from trainer.data_files import Tables
 from trainer.datasets import Datasets, build_datasets
 from trainer.distribution import Distribution
 from trainer.errors import UserError
-from trainer.evaluation import averaged_weights, evaluate, evaluate_constant
+from trainer.evaluation import averaged_weights, evaluate, evaluate_constant, take_in
 from trainer.export import ExportReport, export_model
 from trainer.input import TrainingRows, training_chunks
 from trainer.loop import RunState, StopSignal, TrainingLoop
+from trainer.metrics import Evaluator
 from trainer.network import WideAndDeep
 from trainer.objective import Objective
 from trainer.observers import Console, JsonLines, Scalars, Tuning
@@ -168,7 +169,8 @@ def train_and_evaluate(
         trained = time.monotonic()
 
         # 4. Evaluation: validation, and the test rows for the first and only time.
-        results = evaluate_parts(program, datasets)
+        evaluators = evaluate_parts(program, datasets)
+        results = {name: evaluator.result() for name, evaluator in evaluators.items()}
         baselines = evaluate_baselines(config, datasets, objective, plan, state, distribution)
         reporter.report_final(state.step, results.get("validation", {}))
         if not distribution.is_chief:
@@ -187,6 +189,7 @@ def train_and_evaluate(
             state=state,
             batch_size=plan.batch_size,
             results=results,
+            by_class={name: evaluator.by_class() for name, evaluator in evaluators.items()},
             baselines=baselines,
             exported=exported,
             seconds={
@@ -279,10 +282,10 @@ def build_program(
         ) from error
 
 
-def evaluate_parts(program: Program, datasets: Datasets) -> dict[str, dict[str, float]]:
-    """Metrics of the kept weights on the validation and the test rows."""
+def evaluate_parts(program: Program, datasets: Datasets) -> dict[str, Evaluator]:
+    """The validation and the test rows by the kept weights, ready for their metrics."""
     return {
-        name: evaluate(program, datasets.stores[name])
+        name: take_in(program, datasets.stores[name])
         for name in ("validation", "test")
         if name in datasets.stores
     }
@@ -321,7 +324,8 @@ def evaluate_baselines(
             program.train(rows, step)
             step += len(rows)
         with averaged_weights(program):
-            baselines["wide_only"] = evaluate_parts(program, datasets)
+            evaluators = evaluate_parts(program, datasets)
+        baselines["wide_only"] = {name: one.result() for name, one in evaluators.items()}
     return baselines
 
 

@@ -38,7 +38,7 @@ class NumberHead:
                 "rows; there is nothing to learn. Check label.column and label.positive"
             )
         model = config.model
-        self.loss_name = model.loss
+        self.loss_name: str = model.loss
         if model.loss == "auto":
             self.loss_name = "huber" if label.kurtosis > HEAVY_TAIL_KURTOSIS else "mse"
         self.is_count = self.loss_name == "poisson"

@@ -18,7 +18,8 @@ import tensorflow as tf
 from trainer.class_heads import BinaryHead, ClassHead, LabelSetHead
 from trainer.config import Config
 from trainer.errors import UserError
-from trainer.metrics import Evaluator, Metrics, Vector, resolve_monitor
+from trainer.metric_names import resolve_monitor
+from trainer.metrics import Evaluator, Metrics, Vector
 from trainer.number_head import NumberHead
 from trainer.optimizer_config import OptimizerConfig
 from trainer.statistics import TableStatistics
@@ -96,7 +97,7 @@ class Objective:
         self.num_outputs, self.offset = self.head.num_outputs, self.head.offset
         self.loss_name = self.head.loss_name
         self.loss, self.prediction = self.head.loss, self.head.prediction
-        self.monitor, goal = resolve_monitor(config.training.monitor, self.task)
+        self.monitor, goal = resolve_monitor(config.training.monitor, self.task, config.model.loss)
         self.maximize = goal == "maximize"
 
     @property

@@ -20,7 +20,7 @@ def account(study: Study, config_path: str, tuning_path: str) -> str:
     measure = "R^2 of ranks" if target.task == "regression" else "Gini, 2 AUC - 1"
     lines = [
         f"looked at {looked_at(study)}",
-        f"target: {target.name}, {target.task}: {target.reason}; the constant has {metric} "
+        f"target: {target.name}, {target.label_task}: {target.reason}; the constant has {metric} "
         f"{value:.4g}",
         f"columns ({measure} of each alone, on held-out rows):",
     ]

@@ -6,7 +6,6 @@ The text is read back and checked before it is given. Imports table_study, confi
 from __future__ import annotations
 
 import json
-import math
 import re
 import textwrap
 from collections.abc import Mapping
@@ -66,8 +65,9 @@ def constant_score(study: Study) -> tuple[str, float]:
     values = study.target.values[np.isfinite(study.target.values)]
     if study.target.task == "regression":
         return "rmse", float(values.std())
-    share = float(values.mean())
-    return "log_loss", -share * math.log(share) - (1 - share) * math.log(1 - share)
+    counts = study.target.class_counts or (values.sum(), len(values) - values.sum())
+    shares = np.array(counts) / len(values)
+    return "log_loss", float(-(shares * np.log(shares)).sum())
 
 
 def looked_at(study: Study) -> str:
@@ -109,8 +109,8 @@ def _head(study: Study, config_path: str, tuning_path: str) -> list[str]:
     measure = "R^2 of ranks" if target.task == "regression" else "Gini coefficient"
     return [
         *_commented(
-            f"{target.name} ({target.task}) from {num_features} of {len(study.choices)} columns; "
-            f"made by python -m trainer.init, which looked at {looked_at(study)}.",
+            f"{target.name} ({target.label_task}) from {num_features} of {len(study.choices)} "
+            f"columns; made by python -m trainer.init, which looked at {looked_at(study)}.",
             "",
         ),
         "#",

@@ -24,7 +24,7 @@ from trainer.init.point_pairs import Way, find_points, find_way
 from trainer.init.split_choice import allowed_bad_rows, held_out_fraction
 from trainer.init.table_facts import TableFacts
 from trainer.init.table_sample import TableSample
-from trainer.init.target_kind import Target, Task, choose_target, find_target
+from trainer.init.target_kind import LabelTask, Target, choose_target, find_target
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Wishes:
 
     target: str
     train: tuple[str, ...]
-    task: Task | None = None
+    task: LabelTask | None = None
     positive: str | None = None
     validation: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
@@ -288,7 +288,7 @@ def _findings(
             f"{sample.num_misfits} rows have another number of fields and are left out "
             "(data.max_bad_rows)"
         )
-    if target.task == "binary":
+    if target.label_task == "binary":
         share = float(np.nanmean(target.values))
         if min(share, 1 - share) < 0.02:
             notes.append(

@@ -6,7 +6,7 @@ Imports column_profile, csv_files, errors and numpy.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from trainer.errors import UserError, listed, nearest
 from trainer.init.column_profile import ColumnProfile
 
 Task = Literal["regression", "binary"]
+LabelTask = Literal["regression", "binary", "multiclass"]
 
 # Of two texts, these are the ones that a question is asked for.
 _POSITIVE = re.compile(
@@ -26,6 +27,8 @@ _POSITIVE = re.compile(
 )
 # Up to so many whole numbers may be classes as well as amounts, which is then said.
 _FEW_VALUES = 10
+# Of more texts one is seldom a class: they are names, or free text.
+_MOST_CLASSES = 100
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Target:
     """The target of N sampled rows.
 
     Attributes:
+        task: by which the columns are judged. For several classes it is binary: the most frequent
+            one against the rest.
         values: (N,) numbers, 0 or 1 for a binary task; NaN where the target is missing.
         label: the section of the config.
         reason: why this task.
@@ -45,9 +50,15 @@ class Target:
     label: dict[str, object]
     reason: str
     num_missing: int
+    class_counts: tuple[int, ...] = ()  # sampled rows of each of several classes
+
+    @property
+    def label_task(self) -> str:
+        """The task of the config."""
+        return str(self.label["task"])
 
 
-def choose_target(profile: ColumnProfile, task: Task | None, positive: str | None) -> Target:
+def choose_target(profile: ColumnProfile, task: LabelTask | None, positive: str | None) -> Target:
     """The task that the values of the column ask for.
 
     Args:
@@ -56,7 +67,7 @@ def choose_target(profile: ColumnProfile, task: Task | None, positive: str | Non
         positive: the text of the positive class, None to be chosen.
 
     Raises:
-        UserError: the target is constant, missing everywhere, has several classes, or does not
+        UserError: the target is constant, missing everywhere, has too many classes, or does not
             fit what the user wants.
     """
     where = f"the target {profile.name!r}"
@@ -69,6 +80,8 @@ def choose_target(profile: ColumnProfile, task: Task | None, positive: str | Non
         )
     if positive is not None:
         return _binary_of_text(profile, where, task, positive)
+    if task == "multiclass":
+        return _multiclass(profile, where, "as --task says")
     if profile.numbers is None:
         return _text_target(profile, where, task)
     values = np.unique(profile.numbers)
@@ -90,7 +103,7 @@ def choose_target(profile: ColumnProfile, task: Task | None, positive: str | Non
         return _regression(
             profile,
             f"{len(values)} whole numbers ({shown}), taken for amounts; if they are classes, "
-            "--positive=VALUE learns one against the rest",
+            "--task=multiclass learns them, --positive=VALUE one against the rest",
         )
     return _regression(profile, f"{len(values)} different numbers")
 
@@ -110,18 +123,26 @@ def find_target(target: str, names: tuple[str, ...]) -> str:
     )
 
 
-def _text_target(profile: ColumnProfile, where: str, task: Task | None) -> Target:
+def _text_target(profile: ColumnProfile, where: str, task: LabelTask | None) -> Target:
     if task == "regression":
         text = next(t for t in profile.tokens if not is_number(t))
         raise UserError(
             f"{where} has texts such as {text!r}; regression needs numbers. Write them without "
             "units and signs, or use --positive=TEXT"
         )
-    if profile.distinct > 2:
+    if profile.distinct > 2 and task == "binary":
         raise UserError(
             f"{where} has {profile.distinct} different texts ({listed(profile.tokens[:5])}); "
-            "several classes are not supported. Learn one against the rest with --positive=TEXT"
+            "binary needs two, or --positive=TEXT against the rest"
         )
+    if profile.distinct > _MOST_CLASSES:
+        raise UserError(
+            f"{where} has {profile.distinct} different texts ({listed(profile.tokens[:5])}), more "
+            f"than {_MOST_CLASSES}; if they are classes, --task=multiclass learns them, "
+            "--positive=TEXT one against the rest"
+        )
+    if profile.distinct > 2:
+        return _multiclass(profile, where, f"{profile.distinct} different texts")
     wanted = [t for t in profile.tokens if _POSITIVE.fullmatch(t.strip().strip("."))]
     if len(wanted) == 1:
         reason = f"two texts; {wanted[0]!r} is the positive one by its name"
@@ -134,11 +155,11 @@ def _text_target(profile: ColumnProfile, where: str, task: Task | None) -> Targe
 def _binary_of_text(
     profile: ColumnProfile,
     where: str,
-    task: Task | None,
+    task: LabelTask | None,
     positive: str,
     reason: str = "as --positive says",
 ) -> Target:
-    if task == "regression":
+    if task in ("regression", "multiclass"):
         raise UserError("--positive has a meaning only with --task=binary; leave one of them out")
     if positive not in profile.tokens:
         raise UserError(
@@ -150,6 +171,23 @@ def _binary_of_text(
     is_positive = np.array([token == positive for token in profile.tokens], np.float64)
     values = np.append(is_positive, np.nan)[profile.codes]
     return _target(profile, "binary", values, {"positive": positive}, reason)
+
+
+def _multiclass(profile: ColumnProfile, where: str, reason: str) -> Target:
+    if profile.distinct < 3:
+        raise UserError(f"{where} has two values; multiclass needs three, leave out --task")
+    order = sorted(range(profile.distinct), key=lambda k: (-profile.counts[k], profile.tokens[k]))
+    classes = [profile.tokens[k] for k in order]
+    # Stated, so that one that only validation rows have is no bad row.
+    options: dict[str, object] = {"classes": classes} if len(classes) <= _MOST_CLASSES else {}
+    values = np.append(np.arange(profile.distinct) == order[0], np.nan)[profile.codes]
+    judged = f"{reason}; the columns are judged by how they tell {classes[0]!r} from the rest"
+    target = _target(profile, "binary", values, options, judged)
+    return replace(
+        target,
+        label=target.label | {"task": "multiclass"},
+        class_counts=tuple(int(profile.counts[k]) for k in order),
+    )
 
 
 def _regression(profile: ColumnProfile, reason: str) -> Target:

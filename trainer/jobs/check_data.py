@@ -25,10 +25,11 @@ from trainer.columns import (
     MultiHot,
     Numeric,
     Text,
+    Vector,
     VocabularyColumn,
 )
 from trainer.config import Config
-from trainer.data_files import SAMPLE_PREFIX
+from trainer.data_files import SAMPLE_PREFIX, format_of
 from trainer.errors import UserError
 from trainer.jobs.findings import Finding, error, warning
 from trainer.jobs.job_fields import Path
@@ -222,17 +223,21 @@ def _check_memory(
 
 
 def row_bytes(config: Config) -> int:
-    """Bytes of an encoded row: 4 for each id and number, for label and weight.
+    """Bytes of an encoded row: 4 for each id and number, for labels and weight.
 
     Indicators of missing values and zeros, which depend on the data, are left out; columns of
     several values count with the most that they may have.
     """
-    words = 2 + len(config.crosses)
+    label = config.label
+    num_labels = len(label.columns) or (len(label.classes) if label.task == "multilabel" else 1)
+    words = max(1, num_labels) + 1 + len(config.crosses)
     for column in config.columns.values():
-        if isinstance(column, Numeric):
-            words += 1 + (column.buckets != 0)
+        if isinstance(column, Numeric | Vector):
+            size = column.size if isinstance(column, Vector) else 1
+            words += size * (1 + (column.buckets != 0))
         elif isinstance(column, Datetime):
             words += len(column.parts) + 2 * len(column.cyclic)
+            words += len(column.numbers) * (1 + (column.numeric.buckets != 0))
         elif isinstance(column, Geo):
             words += len(column.outputs) * (1 + (column.numeric.buckets != 0))
         elif isinstance(column, MultiHot):
@@ -275,7 +280,7 @@ def estimate_rows(files: list[str]) -> int:
 
 def _rows_of(file: str) -> float:
     with storage.open_read(file) as stream:
-        if file.endswith(".parquet"):
+        if format_of(file, "auto") == "parquet":
             from pyarrow import parquet
 
             return float(parquet.ParquetFile(stream).metadata.num_rows)
@@ -284,7 +289,21 @@ def _rows_of(file: str) -> float:
     if head[:2] == b"\x1f\x8b":
         head = zlib.decompressobj(wbits=31).decompress(head)
     size = int(storage.fingerprint(file).partition("-")[0])
-    return head.count(b"\n") * size / max(read, 1)
+    is_records = format_of(file, "auto") == "tfrecord"
+    num_rows = _num_records(head) if is_records else head.count(b"\n")
+    return num_rows * size / max(read, 1)
+
+
+def _num_records(head: bytes) -> float:
+    """TFRecords in the first bytes of a file, the last of them in part."""
+    num_records, start = 0, 0
+    while start + 8 <= len(head):
+        # The length, its checksum, as many bytes, their checksum. Source: TensorFlow's manual.
+        length = int.from_bytes(head[start : start + 8], "little") + 16
+        if start + length > len(head):
+            return num_records + (len(head) - start) / length
+        start, num_records = start + length, num_records + 1
+    return num_records
 
 
 def _find(pattern: str, cloud: Cloud) -> list[str] | None:

@@ -10,7 +10,7 @@ from trainer.flags import parse_flags
 from trainer.jobs.check_run import Run
 from trainer.jobs.findings import Finding, error, warning
 from trainer.jobs.job_file import JobFile
-from trainer.metrics import METRIC_GOALS, TASK_METRICS, resolve_monitor
+from trainer.metric_names import METRIC_GOALS, names_of, resolve_monitor
 from trainer.sections import Key
 from trainer.tuning import RESERVED_TAGS
 
@@ -52,7 +52,7 @@ def _check_reported(job: JobFile, run: Run, tag: str) -> Iterator[Finding]:
     at = ("studySpec", "metrics", 0, "metricId")
     config, flags = run.config, parse_flags(run.args).layer
     name = tag.removeprefix("val_")
-    names = METRIC_GOALS if config is None else TASK_METRICS[config.label.task]
+    names = METRIC_GOALS if config is None else names_of(config.label.task, config.model.loss)
     if name not in names:
         task = "" if config is None else f" of label.task {config.label.task}"
         yield error(
@@ -66,7 +66,8 @@ def _check_reported(job: JobFile, run: Run, tag: str) -> Iterator[Finding]:
     if given in (None, "auto"):
         if config is None:
             return
-        given = f"val_{resolve_monitor(config.training.monitor, config.label.task).name}"
+        monitor = resolve_monitor(config.training.monitor, config.label.task, config.model.loss)
+        given = f"val_{monitor.name}"
     if given != tag:
         yield error(
             job,

@@ -20,7 +20,7 @@ from trainer.jobs.findings import Finding, error, warning
 from trainer.jobs.job_fields import Path
 from trainer.jobs.job_file import JobFile
 from trainer.jobs.machines import find_machine
-from trainer.metrics import resolve_monitor
+from trainer.metric_names import resolve_monitor
 from trainer.sections import Key
 
 # What the trainer sees on Vertex AI that its arguments are judged by.
@@ -84,7 +84,7 @@ def read_run(
     try:
         config = run.with_flags({})
         if config is not None:
-            resolve_monitor(config.training.monitor, config.label.task)
+            resolve_monitor(config.training.monitor, config.label.task, config.model.loss)
     except UserError as failure:
         at = _place(job, path, args, str(failure))
         return [*findings, error(job, at, str(failure))], Run(tuple(args), None, can_be_read)
