@@ -17,10 +17,10 @@ ORDER = re.findall(
     yaml_text compat flags cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff
     sample memory_tables data_files parallel cells vectors value_lists csv_records csv_files parquet_files reader sampling quantiles tallies
     statistics labels rows row_stores row_files row_cache plan metric_names metrics class_metrics token_memory transforms vocabularies bags buckets
-    scaling encoders number_bank number_encoders geo_encoders vector_encoders id_encoders bag_encoders datetime_encoders
+    scaling encoders number_bank number_encoders geo_encoders vector_encoders id_encoders bag_encoders datetime_numbers datetime_encoders
     column_encoders initial_rows features tfrecord_files splits blocks table_plans trained_embeddings
-    datasets input tables lookups exchange schedules update_rules
-    clipping optimizers averaging model_size dropout noise
+    datasets input dropout noise candidates tables lookups exchange schedules update_rules
+    clipping optimizers averaging model_size class_tables
     activations normalization cross_network dense_tower piecewise_linear wide_part deep_part network losses number_head class_heads objective
     kept_weights distribution strategy
     accumulation program checkpoint evaluation loop tuning observers serving answers parity replay export run_folder

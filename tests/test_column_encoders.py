@@ -13,10 +13,12 @@ from trainer.tallies import Bag
 OPTIONS = {
     "bucketized": {"quantiles": 2},
     "identity": {"size": 3},
+    "vector": {"size": 1},
     "geo": {"from_point": ["a", "b"], "to_point": ["c", "d"], "distances": ["haversine"]},
 }
 ENCODERS = {
     "numeric": "NumericEncoder",
+    "vector": "VectorEncoder",
     "bucketized": "BucketizedEncoder",
     "categorical": "CategoricalEncoder",
     "identity": "IdentityEncoder",
@@ -32,10 +34,10 @@ ENCODERS = {
 
 
 def _statistics():
-    """Of the number x, its distance and the text x."""
+    """Of the number x, its distance, the vector x and the text x."""
     row_ids, numbers = np.arange(40, dtype=np.uint64), np.arange(40.0)
-    of_numbers = StatisticsBuilder(["x", "x.haversine"], [], "y")
-    of_numbers.add({"x": numbers, "x.haversine": numbers, "y": numbers}, row_ids)
+    of_numbers = StatisticsBuilder(["x", "x.haversine", "x.0"], [], "y")
+    of_numbers.add({"x": numbers, "x.haversine": numbers, "x.0": numbers, "y": numbers}, row_ids)
     of_texts = StatisticsBuilder([], ["x"], "y")
     of_texts.add({"x": pa.array(["a", "b"] * 20), "y": numbers}, row_ids)
     of_bags = StatisticsBuilder([], [], "y", bags=["x"])

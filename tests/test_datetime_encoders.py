@@ -8,7 +8,10 @@ import tensorflow as tf
 from trainer.columns import Datetime
 from trainer.datetime_encoders import DatetimeEncoder
 from trainer.encoders import IdFeature, NumberFeature
+from trainer.statistics import StatisticsBuilder
 from trainer.transforms import MISSING_TIME
+
+NOTHING = StatisticsBuilder([], [], None).finalize()
 
 TEXTS = ["2013-03-27 03:35:00 UTC", "1999-12-31 23:59:59 UTC", "2012-02-29 00:00:00 UTC"]
 SECONDS = [
@@ -22,7 +25,7 @@ SECONDS = [
 
 
 def test_parts_are_ids_and_cyclic_parts_waves():
-    encoder = DatetimeEncoder("t", Datetime(parts=("month", "hour"), cyclic=("hour",)), 5)
+    encoder = DatetimeEncoder("t", Datetime(parts=("month", "hour"), cyclic=("hour",)), 5, NOTHING)
 
     features = encoder.encode(encoder.decode({"t": tf.constant([*TEXTS, ""])}))
 
@@ -52,14 +55,14 @@ def test_parts_are_ids_and_cyclic_parts_waves():
     ids=["plain", "slice", "dictionary"],
 )
 def test_a_block_decodes_as_texts_do(column):
-    encoder = DatetimeEncoder("t", Datetime(source="raw"), "auto")
+    encoder = DatetimeEncoder("t", Datetime(source="raw"), "auto", NOTHING)
 
     assert np.asarray(encoder.decode_block({"raw": column})["t"]).tolist() == SECONDS
 
 
 @pytest.mark.parametrize("encode", [lambda a: a, lambda a: a.dictionary_encode()])
 def test_a_block_with_holes_decodes_as_texts_do(encode):
-    encoder = DatetimeEncoder("t", Datetime(), "auto")
+    encoder = DatetimeEncoder("t", Datetime(), "auto", NOTHING)
     column = encode(pa.array([TEXTS[0], None, "", "soon", TEXTS[1]]))
 
     decoded = encoder.decode_block({"t": column})["t"]
@@ -70,7 +73,9 @@ def test_a_block_with_holes_decodes_as_texts_do(encode):
 
 @pytest.mark.parametrize(("unit", "per_second"), [("seconds", 1), ("milliseconds", 1000)])
 def test_epochs_count_in_their_unit(unit, per_second):
-    encoder = DatetimeEncoder("t", Datetime(format=f"epoch_{unit}", parts=("hour",)), "auto")
+    encoder = DatetimeEncoder(
+        "t", Datetime(format=f"epoch_{unit}", parts=("hour",)), "auto", NOTHING
+    )
     counts = [SECONDS[0] * per_second, -1, None]
     served = [SECONDS[0] * per_second, -1, int(MISSING_TIME)]
 
@@ -82,7 +87,7 @@ def test_epochs_count_in_their_unit(unit, per_second):
 
 
 def test_descriptions_have_a_line_per_part():
-    encoder = DatetimeEncoder("t", Datetime(parts=("hour",), cyclic=("hour",)), "auto")
+    encoder = DatetimeEncoder("t", Datetime(parts=("hour",), cyclic=("hour",)), "auto", NOTHING)
 
     assert encoder.describe() == [
         "t.hour: 25 ids (missing and 24 values); wide, embedding 3",

@@ -18,9 +18,10 @@ import tensorflow as tf
 
 from trainer.bag_encoders import BagSplitter
 from trainer.cells import Problem
-from trainer.columns import BAG_KINDS
+from trainer.columns import BAG_KINDS, Datetime
 from trainer.config import Config
 from trainer.data_files import Part, format_of
+from trainer.datetime_encoders import DatetimeSeconds
 from trainer.encoders import to_floats
 from trainer.features import FeatureEncoder, geo_numbers, read_columns
 from trainer.labels import LabelEncoder, with_classes
@@ -190,6 +191,11 @@ class DataPart:
             if c.dtype == "vector"
         }
         geo_names = [name for name in schema.numeric_features if name not in schema.columns]
+        times = {
+            name: DatetimeSeconds(name, column)
+            for name, column in schema.of_kind(Datetime).items()
+            if column.numbers
+        }
         labels = self._labels
         splitters = {n: BagSplitter(n, column) for n, column in schema.of_kind(*BAG_KINDS).items()}
         builder = StatisticsBuilder(
@@ -197,6 +203,7 @@ class DataPart:
                 *raw_numbers,
                 *geo_names,
                 *itertools.chain(*vectors.values()),
+                *(name for seconds in times.values() for name in seconds.names),
                 *labels.number_columns,
             ],
             categories=(*schema.counted_columns, *labels.counted_columns),
@@ -218,6 +225,8 @@ class DataPart:
                 columns |= {name: value.numpy() for name, value in compute_geo(numbers).items()}
             for name, parts in vectors.items():
                 columns |= zip(parts, to_floats(block.columns[name]).T, strict=True)
+            for seconds in times.values():
+                columns |= seconds.numbers(block.columns)
             columns |= {name: block.columns[name] for name in schema.counted_columns}
             columns |= {name: split(block.columns) for name, split in splitters.items()}
             columns |= {name: block.columns[name] for name in labels.number_columns}

@@ -79,5 +79,5 @@ def build_encoder(
         case Boolean():
             return BooleanEncoder(name, column, default_dim)
         case Datetime():
-            return DatetimeEncoder(name, column, default_dim)
+            return DatetimeEncoder(name, column, default_dim, statistics)
     return None

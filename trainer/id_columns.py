@@ -11,7 +11,9 @@ from pydantic import BaseModel, Field, model_validator
 
 from trainer.column_base import MOST_IDS, STRICT, IdColumn
 from trainer.fields import Auto, Int, TextList
+from trainer.number_columns import NumericOptions
 
+DateNumber = Literal["time", "time_of_day", "day_of_year"]
 DatePart = Literal["year", "month", "day_of_week", "hour", "minute_of_day"]
 CyclicPart = Literal["month", "day_of_week", "hour", "minute_of_day"]
 
@@ -144,6 +146,15 @@ class Datetime(IdColumn):
     cyclic: tuple[CyclicPart, ...] = Field(
         (), description="Parts that also enter the deep part as sine and cosine."
     )
+    numbers: tuple[DateNumber, ...] = Field(
+        (),
+        description="Numbers of the time, besides: time, in days around the training rows' mean; "
+        "time_of_day, in hours; day_of_year, in days from 1.",
+    )
+    numeric: NumericOptions = Field(
+        default_factory=lambda: NumericOptions(buckets=0),
+        description="How each of the numbers enters the model.",
+    )
 
     @property
     def is_epoch(self) -> bool:
@@ -154,6 +165,12 @@ class Datetime(IdColumn):
     def _check_format(self) -> Datetime:
         if not self.is_epoch:
             parse_datetime_format(self.format)
+        if len(set(self.numbers)) < len(self.numbers):
+            raise ValueError(f"numbers names one twice: {', '.join(self.numbers)}")
+        if not self.numbers and "numeric" in self.model_fields_set and self.numeric != (
+            NumericOptions(buckets=0)
+        ):
+            raise ValueError("numeric has an effect only with numbers")
         return self
 
 

@@ -255,6 +255,8 @@ def crossable_names(schema: Schema) -> list[str]:
     for name, column in schema.columns.items():
         if isinstance(column, Datetime):
             names += [f"{name}.{part}" for part in column.parts]
+            if column.numeric.buckets:
+                names += [f"{name}.{number}" for number in column.numbers]
         elif isinstance(column, Geo):
             names += [f"{name}.{output}" for output in column.outputs if column.numeric.buckets]
         elif isinstance(column, BagColumn):

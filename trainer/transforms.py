@@ -33,7 +33,7 @@ _BOUNDS = (
 )
 _SECONDS = {"H": 3600, "M": 60, "S": 1}
 # Years that a fixed-width %Y can state; epoch columns outside become missing.
-_FIRST_SECOND, _END_SECOND = -62_167_219_200, 253_402_300_800
+FIRST_SECOND, END_SECOND = -62_167_219_200, 253_402_300_800
 # Widest SIMD register of a CPU, in float32.
 _LANES = 16
 
@@ -181,7 +181,7 @@ def date_parts(seconds_B: tf.Tensor, parts: Sequence[str]) -> dict[str, tf.Tenso
     """
     if not parts:
         return {}
-    is_time = (seconds_B >= _FIRST_SECOND) & (seconds_B < _END_SECOND)
+    is_time = (seconds_B >= FIRST_SECOND) & (seconds_B < END_SECOND)
     seconds_B = tf.where(is_time, seconds_B, tf.zeros_like(seconds_B))
     days_64 = tf.math.floordiv(seconds_B, SECONDS_PER_DAY)
     days, values = tf.cast(days_64, tf.int32), {}
@@ -268,6 +268,11 @@ def _days_before_month(months: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     table = np.stack([firsts[:-1], np.diff(firsts)], axis=1)
     days, num_days = tf.unstack(tf.gather_nd(table, months[:, tf.newaxis]), axis=1)
     return days + era * _DAYS_PER_ERA, num_days
+
+
+def year_of(days: tf.Tensor) -> tf.Tensor:
+    """Year of a day since 1970-01-01, int32 as the days are."""
+    return _year_and_month(days)[0]
 
 
 def _year_and_month(days: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

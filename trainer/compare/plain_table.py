@@ -32,7 +32,7 @@ from trainer.columns import (
     Text,
     Vector,
 )
-from trainer.datetime_encoders import DatetimeEncoder
+from trainer.datetime_encoders import DatetimeSeconds
 from trainer.encoders import to_floats
 from trainer.features import geo_numbers
 from trainer.schema import Schema
@@ -156,8 +156,7 @@ def _bags(schema: Schema, block: Mapping[str, pa.Array]) -> dict[str, tf.RaggedT
 
 def _times(name: str, column: Datetime, block: Mapping[str, pa.Array]) -> dict[str, np.ndarray]:
     """Days since 1970 and the usual parts, NaN where the text is no time."""
-    decoded = DatetimeEncoder(name, column, "auto").decode_block(block)[name]
-    seconds = np.asarray(decoded)
+    seconds = np.asarray(DatetimeSeconds(name, column).decode_block(block))
     is_missing = seconds == MISSING_TIME
     times = {f"{name}.days": seconds / _SECONDS_PER_DAY}
     for part in _DATE_PARTS:
