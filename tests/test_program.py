@@ -289,6 +289,12 @@ def test_long_runs_are_compiled(xla, batch_size, total_steps, expected):
     assert program.is_compiled is expected
 
 
+def test_a_batch_in_parts_is_compiled_on_demand_alone():
+    for xla, expected in (("auto", False), (True, True)):
+        config = make_config(training={"xla": xla, "accumulate_steps": 2})
+        assert make_program(config, total_steps=1_000_000).is_compiled is expected
+
+
 @pytest.mark.parametrize("xla", [False, True])
 def test_calls_of_many_lengths_are_traced_once(xla):
     """A trace costs a second, and a run has calls of several lengths."""

@@ -32,7 +32,8 @@ class TrainingConfig(Section):
     accumulate_steps: Annotated[Int, Field(ge=1, le=64)] = Field(
         1,
         description="Parts of a batch that are computed one after the other, for one update by the "
-        "whole: less memory. Statistics of normalization batch are those of a part.",
+        "whole: less memory, but not where xla is true. Statistics of normalization batch are "
+        "those of a part.",
     )
     epochs: Annotated[Float, Field(gt=0, le=1e9)] | None = Field(
         None, description="Budget in passes over the training rows. 40 if no budget is given."
@@ -77,7 +78,7 @@ class TrainingConfig(Section):
     xla: Auto | bool = Field(
         "auto",
         description="Compile the steps with XLA, on one device only; auto: on a CPU, where the run "
-        "is planned to be long enough for that to pay.",
+        "is planned to be long enough for that to pay, and accumulate_steps is 1.",
     )
     strategy: Literal[
         "auto", "one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu"
