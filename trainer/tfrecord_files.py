@@ -144,7 +144,8 @@ class TFRecordFile:
         try:
             cells = self._parse_batch(records)
             problems: list[Problem] = []
-        except tf.errors.InvalidArgumentError:
+        except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
+            # The latter from TensorFlow's message, which has the bytes of the record.
             cells, problems = self._parse_each(records.numpy().tolist())
         arrays = {}
         for column in self._columns:
