@@ -98,7 +98,7 @@ def test_defaults_are_valid_values():
         ),
         (
             {"data": {"split_column": "a"}},
-            "data.split_column needs validation_fraction or test_fraction",
+            "data.split_column needs validation_fraction, test_fraction or folds",
         ),
         (
             {"training": {"epochs": 1, "steps": 5}},
@@ -161,6 +161,23 @@ def test_options_of_classes_are_none_of_a_regression(model):
     assert _message(label).endswith(
         f"model.{next(iter(model))} has an effect on classes only, not on a regression"
     )
+
+
+def test_the_most_probable_class_needs_no_threshold():
+    label = {"column": "y", "task": "multiclass"}
+
+    assert _message({"label": label, "evaluation": {"threshold": 0.3}}).endswith(
+        "evaluation.threshold has no effect on multiclass, which takes the most probable class; "
+        "leave it out"
+    )
+
+
+def test_counts_are_not_standardized():
+    label = {"column": "y", "task": "regression"}
+
+    assert _message(
+        {"label": label, "model": {"loss": "poisson", "standardize_target": False}}
+    ).endswith("model.standardize_target has no effect with model.loss poisson")
 
 
 def test_counts_are_learned_as_they_are():

@@ -6,6 +6,7 @@ from comparison_table import make_config
 
 from trainer.compare.contenders import measure, open_rows, train_references
 from trainer.errors import UserError
+from trainer.label import Label
 
 
 def test_the_test_rows_judge_and_groups_are_numbered(tmp_path):
@@ -31,6 +32,20 @@ def test_rows_that_training_does_not_see_are_needed(tmp_path):
     data = config.data.model_copy(update={"test": (), "validation": ()})
     with pytest.raises(UserError, match=r"^a comparison needs rows that training does not see"):
         open_rows(config.model_copy(update={"data": data}), None)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ({"task": "multiclass"}, "received multiclass with transform none"),
+        ({"task": "regression", "transform": "log1p"}, "received regression with transform log1p"),
+    ],
+)
+def test_other_labels_are_not_compared(tmp_path, label, message):
+    config, _ = make_config(tmp_path)
+    label = Label(column="y", **label)
+    with pytest.raises(UserError, match=f"knows label.task regression and binary .*; {message}"):
+        open_rows(config.model_copy(update={"label": label}), None)
 
 
 def test_a_group_must_be_read(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trainer import parity
-from trainer.answers import Served
+from trainer.answers import MOST_PROBABILITIES, Served
 from trainer.errors import TrainingFailed
 from trainer.label import Label
 from trainer.parity import FreshProcess, check_answers
@@ -61,6 +61,70 @@ def test_swapped_classes_fail():
     found = answers(**{"probability": [0.9, 0.1], "class": [0, 1]})
     with pytest.raises(TrainingFailed, match=r"'class' is wrong .*\[0, 1\] for \[1, 0\]"):
         check(found, [0.9, 0.1], served=BINARY)
+
+
+CLASSES = ("cat", "dog", "eel")
+MULTICLASS = Served(INPUTS, Label(column="y", task="multiclass"), 0.5, CLASSES)
+PROBABILITIES = [[0.2, 0.7, 0.1], [0.5, 0.2, 0.3]]
+
+
+def of_classes(**outputs):
+    right = {"probabilities": PROBABILITIES, "probability": [0.7, 0.5], "class": ["dog", "cat"]}
+    return answers(**(right | outputs))
+
+
+def test_probabilities_of_all_classes_are_compared():
+    found = [[0.2, 0.7, 0.1], [0.5, 0.2, 0.300004]]
+    assert check(of_classes(probabilities=found), PROBABILITIES, MULTICLASS) == pytest.approx(4e-6)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({"probabilities": [[0.2, 0.7, 0.1], [0.5, 0.3, 0.2]]}, "sample row 1 gives 0.[32] by"),
+        ({"class": ["dog", "eel"]}, r"'class' is wrong .*'eel'\] for \['dog', 'cat'\]"),
+        ({"probability": [0.7, 0.3]}, "'probability' is wrong"),
+    ],
+)
+def test_other_answers_of_classes_fail(outputs, message):
+    with pytest.raises(TrainingFailed, match=message):
+        check(of_classes(**outputs), PROBABILITIES, MULTICLASS)
+
+
+@pytest.mark.parametrize(
+    ("swap", "message"),
+    [(None, None), ((0, 1), "'top_classes' are"), ((1, 2), "'top_classes' are")],
+)
+def test_the_most_probable_of_many_classes_are_compared_by_name(swap, message):
+    classes = tuple(f"c{k}" for k in range(MOST_PROBABILITIES + 1))
+    served = Served(INPUTS, Label(column="y", task="multiclass"), 0.5, classes)
+    scores = np.zeros((2, len(classes)))
+    scores[:, 5:15] = np.arange(1, 11) / 55
+    names = [f"c{k}" for k in range(14, 4, -1)]
+    top = (np.arange(10, 0, -1) / 55).tolist()
+    if swap:
+        names[swap[0]], names[swap[1]] = names[swap[1]], names[swap[0]]
+    found = {
+        "top_classes": [names, names],
+        "top_probabilities": [top, top],
+        "probability": [top[0]] * 2,
+        "class": ["c14"] * 2,
+    }
+    if message is None:
+        assert check(answers(**found), scores, served) == 0
+        return
+    with pytest.raises(TrainingFailed, match=message):
+        check(answers(**found), scores, served)
+
+
+def test_swapped_decisions_of_labels_fail():
+    served = Served(INPUTS, Label(columns=("a", "b"), task="multilabel"), 0.5, ("a", "b"))
+    scores = [[0.9, 0.1], [0.4, 0.6]]
+    right = {"probabilities": scores, "is_positive": [[True, False], [False, True]]}
+    assert check(answers(**right), scores, served) == 0
+    wrong = right | {"is_positive": [[True, False], [True, False]]}
+    with pytest.raises(TrainingFailed, match="'is_positive' is wrong"):
+        check(answers(**wrong), scores, served)
 
 
 def test_keys_in_another_order_fail():

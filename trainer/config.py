@@ -195,6 +195,11 @@ class Config(Schema):
     @model_validator(mode="after")
     def _check_sections(self) -> Config:
         self.model.check_loss(self.label)
+        if self.label.task == "multiclass" and self.evaluation.threshold != 0.5:
+            raise ValueError(
+                "evaluation.threshold has no effect on multiclass, which takes the most probable "
+                "class; leave it out"
+            )
         self.model.check()
         self.optimizer.check(self.model.towers)
         self._check_embeddings()

@@ -162,9 +162,9 @@ class ModelConfig(Section):
                 f"{', '.join(losses)}"
             )
         if self.loss == "poisson" and label.transform != "none":
-            raise ValueError(
-                "model.loss poisson takes the count itself; leave out label.transform"
-            )
+            raise ValueError("model.loss poisson takes the count itself; leave out label.transform")
+        if self.loss == "poisson" and not self.standardize_target:
+            raise ValueError("model.standardize_target has no effect with model.loss poisson")
         for name, needed in (("focal_gamma", "focal"), ("huber_delta", "huber")):
             allowed = (needed, "auto") if name == "huber_delta" else (needed,)
             if getattr(self, name) != self._default(name) and self.loss not in allowed:
