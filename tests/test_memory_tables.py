@@ -11,6 +11,7 @@ import pytest
 from trainer import model
 from trainer.cluster import Cluster
 from trainer.config import parse_config
+from trainer.convert import convert
 from trainer.data_files import find_files, with_tables
 from trainer.errors import UserError
 from trainer.export import ExportReport
@@ -66,12 +67,14 @@ def read(table, columns, limit=0):
     return list(read_blocks(source, bad_rows)), bad_rows
 
 
-def test_model_of_a_table_is_that_of_its_csv_and_parquet_file_bit_for_bit(tmp_path, predictions):
+def test_model_of_a_table_is_that_of_its_files_of_any_format_bit_for_bit(tmp_path, predictions):
     train, validation = make_frame(400), make_frame(96, seed=1)
     train.to_csv(tmp_path / "train.csv", index=False)
     validation.to_csv(tmp_path / "validation.csv", index=False)
     pa.parquet.write_table(pa.Table.from_pandas(train), tmp_path / "train.parquet")
     pa.parquet.write_table(pa.Table.from_pandas(validation), tmp_path / "validation.parquet")
+    for part in ("train", "validation"):
+        convert([f"{tmp_path}/{part}.csv"], f"{tmp_path}/{part}.tfrecord")
     tables = {"train": train, "validation": validation}
     arrow = {part: pa.Table.from_pandas(frame) for part, frame in tables.items()}
 
@@ -83,7 +86,7 @@ def test_model_of_a_table_is_that_of_its_csv_and_parquet_file_bit_for_bit(tmp_pa
                 validation=[str(tmp_path / f"validation.{suffix}")],
             )
         )
-        for suffix in ("csv", "parquet")
+        for suffix in ("csv", "parquet", "tfrecord")
     ]
     reports += [
         model.train_and_evaluate(make_config(tmp_path / f"run_{i}"), tables=given)
