@@ -86,6 +86,22 @@ def test_bytes_of_rows_and_tables_by_hand():
     assert table_bytes(config) == 12 * (wide + 10_001 * 16)
 
 
+def test_columns_of_several_values_count_with_their_slots():
+    values = {
+        "columns": {
+            "tags": {"kind": "multi_hot", "hash_buckets": 999, "towers": ["wide"]},
+            "few": {"kind": "multi_hot", "max_values": 3, "towers": []},
+            "note": {"kind": "text", "hash_buckets": 500, "embedding_dim": 2, "towers": ["deep"]},
+        },
+        "label": {"column": "y", "task": "regression"},
+    }
+    config = parse_config(values, "test")
+
+    # 32 tags, 3, 64 words and pairs; label and weight.
+    assert row_bytes(config) == 4 * (32 + 3 + 64 + 2)
+    assert table_bytes(config) == 12 * (1000 + 500 * 2)
+
+
 def test_model_that_the_machine_cannot_hold(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(
