@@ -10,6 +10,7 @@ POINTS = {"from_point": ("a", "b"), "to_point": ("c", "d")}
 def test_every_kind_is_known_by_its_name():
     assert list(COLUMN_KINDS) == [
         "numeric",
+        "vector",
         "bucketized",
         "categorical",
         "identity",

@@ -6,7 +6,7 @@ from trainer.config_errors import describe_findings
 
 BASE = {"columns": {"a": "numeric"}, "label": {"column": "y", "task": "binary"}}
 KINDS = (
-    "numeric, bucketized, categorical, identity, boolean, multi_hot, text, "
+    "numeric, vector, bucketized, categorical, identity, boolean, multi_hot, text, "
     "datetime, geo, weight, key, ignore"
 )
 TRIP = {"kind": "geo", "from_point": ["p", "q"], "to_point": ["r", "s"]}

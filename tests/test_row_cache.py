@@ -256,6 +256,9 @@ OTHER_DATA = {
     "validation_fraction": 0.1,
     "test_fraction": 0.1,
     "split_modulus": 10,
+    "folds": 5,
+    "fold": 2,
+    "negative_keep": 0.5,
     "max_bad_rows": 1,
     "limit_rows": 5,
     "storage": "disk",
@@ -281,9 +284,16 @@ def test_every_data_setting_is_in_the_key_but_those_of_space_and_order(folder, n
     value = OTHER_DATA[name]
     change = {name: value.format(folder) if isinstance(value, str) else value}
     # What the setting needs beside it is there before, too.
-    base = {"split_column": {"test_fraction": 0.1}, "validation_fraction": {"validation": []}}
-    before = make_config(folder, data=base.get(name, {}))
-    after = make_config(folder, data=base.get(name, {}) | change)
+    base = {
+        "split_column": {"test_fraction": 0.1},
+        "validation_fraction": {"validation": []},
+        "folds": {"validation": []},
+        "fold": {"validation": [], "folds": 3},
+    }
+    task = "binary" if name == "negative_keep" else "regression"
+    label = {"column": "y", "task": task}
+    before = make_config(folder, label=label, data=base.get(name, {}))
+    after = make_config(folder, label=label, data=base.get(name, {}) | change)
     assert before != after
     assert (key_of(before) == key_of(after)) == (name in SPACE_AND_ORDER)
 
@@ -317,6 +327,8 @@ def test_how_it_is_learned_is_not_in_the_key(folder, sections):
         {"crosses": []},
         {"crosses": [{"columns": ["color", "when.hour"], "bins": 21}]},
         {"label": {"column": "y", "task": "binary"}},
+        {"label": {"column": "y", "task": "regression", "transform": "log1p"}},
+        {"model": {"loss": "poisson"}},
     ],
 )
 def test_the_schema_is_in_the_key(folder, sections):
