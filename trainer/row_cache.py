@@ -285,6 +285,8 @@ def entry_key(
     ingredients = {
         # Unsorted: the order of the columns is that of the features.
         "settings": config.model_dump(mode="json", exclude=LEFT_OUT),
+        # Counts below 0 are bad rows, which the loss decides.
+        "is_count": config.model.loss == "poisson",
         "files": {name: _identities(config, name, paths) for name, paths in files.items()},
         "contents": [_digest(p) for p in (*vocabularies, config.data.statistics_path) if p],
         "package": _package_digest(),
