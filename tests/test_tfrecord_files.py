@@ -1,6 +1,7 @@
 """trainer.tfrecord_files: records of tf.Example against what was written into them."""
 
 import gzip
+import io
 import logging
 
 import numpy as np
@@ -213,9 +214,10 @@ def test_no_records_and_unknown_features_are_told(tmp_path, caplog):
 
 
 def test_remote_file_is_read_by_way_of_this_machine(tmp_path, monkeypatch):
-    path = write(tmp_path / "a.tfrecord", [record(size=[4.0])])
+    write(tmp_path / "a.tfrecord", [record(size=[4.0])])
     monkeypatch.setattr(tfrecord_files.storage, "is_remote", lambda path: path.startswith("gs://"))
-    monkeypatch.setattr(tfrecord_files.storage, "open_read", lambda _: open(path, "rb"))
+    content = (tmp_path / "a.tfrecord").read_bytes()
+    monkeypatch.setattr(tfrecord_files.storage, "open_read", lambda _: io.BytesIO(content))
 
     (rows,) = TFRecordFile("gs://bucket/a.tfrecord", COLUMNS[:1]).read()
 
