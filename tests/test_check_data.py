@@ -102,6 +102,20 @@ def test_columns_of_several_values_count_with_their_slots():
     assert table_bytes(config) == 12 * (1000 + 500 * 2)
 
 
+def test_model_of_an_embedding_on_this_machine_only(tmp_path):
+    path = tmp_path / "config.yaml"
+    source = "{model: runs/london, column: hour}"
+    path.write_text(
+        "label: {column: y, task: regression}\n"
+        f"columns:\n  hour: {{kind: categorical, init_from: {source}}}\n"
+    )
+
+    found = find(tmp_path, CPU, arguments(f"--config={path}"), uploads=[str(path)])
+
+    (line,) = [str(f) for f in found if "init_from" in str(f)]
+    assert "columns.hour.init_from.model runs/london is a path of this machine" in line
+
+
 def test_model_that_the_machine_cannot_hold(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(

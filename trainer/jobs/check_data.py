@@ -20,6 +20,7 @@ from trainer.columns import (
     Bucketized,
     Categorical,
     Datetime,
+    EmbeddedColumn,
     Geo,
     Identity,
     MultiHot,
@@ -162,6 +163,10 @@ def check_data(job: JobFile, config: Config, cloud: Cloud, path: Path) -> Iterat
         value = getattr(config.data, key)
         if value and not storage.is_remote(cloud_path(value)):
             yield _local_file(job, path, f"data.{key}", value)
+    for name, column in config.of_kind(EmbeddedColumn).items():
+        model = column.init_from.model if column.init_from is not None else None
+        if model and not storage.is_remote(cloud_path(model)):
+            yield _local_file(job, path, f"columns.{name}.init_from.model", model)
     yield from _check_memory(job, config, cloud, path, [*files.get("train", ())])
 
 
