@@ -153,6 +153,8 @@ def test_bad_rows_of_a_config_and_unknown_names_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"--to must end in one of .csv.*received 'b.json'"):
         convert([str(tmp_path / "a.csv")], "b.json")
     with pytest.raises(UserError, match="need each other"):
+        convert([str(tmp_path / "a.csv")], "b-*.csv", rows_per_shard=-5)
+    with pytest.raises(UserError, match="need each other"):
         convert([str(tmp_path / "a.csv")], "b.csv", rows_per_shard=5)
     with pytest.raises(UserError, match="no file"):
         main([str(tmp_path / "none-*.csv"), "--to=b.csv"])

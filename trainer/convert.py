@@ -60,8 +60,10 @@ def convert(
     """
     if not out.endswith(SUFFIXES):
         raise UserError(f"--to must end in one of {', '.join(SUFFIXES)}; received {out!r}")
-    if bool(rows_per_shard) != ("*" in os.path.basename(out)):
-        raise UserError(f"--rows_per_shard and a * in the name of --to need each other: {out!r}")
+    if rows_per_shard < 0 or bool(rows_per_shard) != ("*" in os.path.basename(out)):
+        raise UserError(
+            f"--rows_per_shard and a * in the name of --to need each other, rows above 0: {out!r}"
+        )
     folder, pattern = os.path.split(out)
     with tempfile.TemporaryDirectory(prefix="convert-") as scratch_dir:
         with closing(_Shards(scratch_dir, pattern, rows_per_shard)) as shards:
