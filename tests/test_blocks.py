@@ -312,23 +312,23 @@ def test_a_positive_class_makes_labels_of_zero_and_one(files):
     assert part.labels(block)[:, 0].tolist() == expected
 
 
-def parts_with_classes(files, **options):
-    """Train and validation parts whose label is the colour; green is in no training row."""
+def part_with_classes(files, **options):
+    """A part whose label is the colour, as if no training row were green, and what it knows."""
     config = make_config(
         label={"column": "color", "task": "multiclass"}, columns={"x": "numeric", "id": "key"}
     )
     reader = make_reader(config, files, **options)
-    train, validation = DataPart(reader, config), DataPart(make_reader(config, files), config)
-    statistics = train.statistics()
+    part = DataPart(reader, config)
+    statistics = part.statistics()
     known = dataclasses.replace(
         statistics, classes=tuple(pair for pair in statistics.classes if pair[0] != "green")
     )
-    train.know_classes(known)
-    return config, reader, train, validation, known
+    part.know_classes(known)
+    return config, reader, part, known
 
 
 COLORED = [
-    [(f"{i}", color, *"12345_", "1", "0", "_") for i, color in enumerate(colors)]
+    [(f"{i}", color, *"12345", "1", "0", "_") for i, color in enumerate(colors)]
     for colors in (["red", "green", "red"], ["blue", "blue", "green", "red", "red"])
 ]
 
@@ -336,11 +336,11 @@ COLORED = [
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("storage", ["memory", "stream"])
 def test_a_row_of_an_unknown_class_is_a_bad_row_counted_once(tmp_path, storage):
-    files = write_files(tmp_path, [[row[:10] for row in table] for table in COLORED])
-    config, reader, train, _, known = parts_with_classes(files, max_bad_rows=2)
+    files = write_files(tmp_path, COLORED)
+    config, reader, part, known = part_with_classes(files, max_bad_rows=2)
     assert known.classes == (("red", 4), ("blue", 2))
     encoder = FeatureEncoder(config, known)
-    store = store_rows(train.packed(encoder), 2, storage, Budget(1, 1, None))
+    store = store_rows(part.packed(encoder), 2, storage, Budget(1, 1, None))
     for _ in range(2):
         rows = np.concatenate(list(store.in_order()))
         assert rows.view(np.float32)[:, -2].tolist() == [0, 0, 1, 1, 0, 0]
@@ -353,10 +353,10 @@ def test_a_row_of_an_unknown_class_is_a_bad_row_counted_once(tmp_path, storage):
 
 
 def test_more_rows_of_unknown_classes_than_allowed_end_the_run(tmp_path):
-    files = write_files(tmp_path, [[row[:10] for row in table] for table in COLORED])
-    _, _, train, _, _ = parts_with_classes(files, max_bad_rows=1)
+    files = write_files(tmp_path, COLORED)
+    _, _, part, _ = part_with_classes(files, max_bad_rows=1)
     with pytest.raises(UserError, match=r"2 bad rows so far, data.max_bad_rows is 1: .*'green'"):
-        list(train.blocks())
+        list(part.blocks())
 
 
 @pytest.mark.usefixtures("small_blocks")
