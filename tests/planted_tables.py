@@ -4,11 +4,11 @@ import numpy as np
 import pyarrow as pa
 
 from trainer.init.column_kinds import choose_kind
-from trainer.init.column_profile import profile_column
 from trainer.init.csv_dialect import CsvDialect
 from trainer.init.table_facts import TableFacts
 from trainer.init.table_sample import TableSample
 from trainer.init.table_study import Wishes, study_table
+from trainer.insight.column_profile import profile_column
 
 NUM_VALUES = 2000
 # A target that no column knows of.

@@ -16,7 +16,8 @@ ORDER = re.findall(
     model_config optimizer_config config yaml_text compat flags cluster vertex rendezvous
     cloud_files remote_file storage cli logs taxi_tariff sample memory_tables data_files parallel
     cells vectors value_lists csv_records csv_files parquet_files reader sampling quantiles tallies
-    statistics labels rows row_stores row_files row_cache plan metric_names metrics class_metrics
+    statistics labels column_profile held_out column_power
+    rows row_stores row_files row_cache plan metric_names metrics class_metrics
     token_memory transforms vocabularies bags buckets scaling encoders number_bank number_encoders
     geo_encoders vector_encoders id_encoders bag_encoders datetime_numbers datetime_encoders
     column_encoders initial_rows features tfrecord_files splits blocks table_plans
@@ -25,6 +26,7 @@ ORDER = re.findall(
     cross_network dense_tower piecewise_linear wide_part deep_part network losses number_head
     class_heads objective kept_weights distribution strategy accumulation program checkpoint
     evaluation loop tuning observers serving answers parity replay export run_folder run_lock report
+    evidence curves insights
     sidecar trained_model model folds task table_sinks convert
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data
@@ -35,8 +37,8 @@ ORDER = re.findall(
 
     plain_table references served_scores intervals contenders comparison ablation
 
-    csv_dialect csv_places table_sample parquet_sample column_profile date_formats held_out
-    target_kind column_power table_facts code_columns column_kinds point_pairs cross_proposals
+    csv_dialect csv_places table_sample parquet_sample date_formats
+    target_kind table_facts code_columns column_kinds point_pairs cross_proposals
     split_choice table_study config_writer tuning_file account init_command __main__
     """,
 )

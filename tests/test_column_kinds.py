@@ -9,7 +9,7 @@ from planted_tables import choice, facts
 from trainer.id_encoders import FALSE_TEXTS, TRUE_TEXTS
 from trainer.init import column_kinds
 from trainer.init.column_kinds import choose_kind, find_sentinel
-from trainer.init.column_profile import profile_column
+from trainer.insight.column_profile import profile_column
 
 RNG = np.random.default_rng(8)
 

@@ -1,13 +1,13 @@
-"""trainer.init.column_power: what a column alone tells, leaks and twins."""
+"""trainer.insight.column_power: what a column alone tells, leaks and twins."""
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from trainer.init.column_power import LEAK_POWER, column_power, find_twins, gini, ranks
-from trainer.init.column_profile import profile_column
-from trainer.init.held_out import Halves
+from trainer.insight.column_power import LEAK_POWER, column_power, find_twins, gini, ranks
+from trainer.insight.column_profile import profile_column
+from trainer.insight.held_out import Halves
 
 
 def power(values, target, task):

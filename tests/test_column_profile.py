@@ -1,10 +1,10 @@
-"""trainer.init.column_profile: distinct values, missing ones, numbers."""
+"""trainer.insight.column_profile: distinct values, missing ones, numbers."""
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.init.column_profile import profile_column
+from trainer.insight.column_profile import profile_column
 
 
 def profile(texts, **options):

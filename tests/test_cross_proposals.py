@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from trainer.init.column_kinds import ColumnChoice
-from trainer.init.column_profile import profile_column
 from trainer.init.cross_proposals import propose_crosses
 from trainer.init.table_facts import TableFacts
+from trainer.insight.column_profile import profile_column
 
 N = 12_000
 

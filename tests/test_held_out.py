@@ -1,10 +1,10 @@
-"""trainer.init.held_out: what is fitted on one half, judged on the other."""
+"""trainer.insight.held_out: what is fitted on one half, judged on the other."""
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from trainer.init.held_out import (
+from trainer.insight.held_out import (
     NUM_BLOCKS,
     Halves,
     bounded_target,

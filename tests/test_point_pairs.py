@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.init.column_profile import profile_column
 from trainer.init.point_pairs import find_points, find_way
+from trainer.insight.column_profile import profile_column
 
 
 def profiles(*names, low=-60.0, high=60.0):

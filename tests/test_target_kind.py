@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from trainer.errors import UserError
-from trainer.init.column_profile import profile_column
 from trainer.init.target_kind import choose_target, find_target
+from trainer.insight.column_profile import profile_column
 
 
 def target(texts, task=None, positive=None):

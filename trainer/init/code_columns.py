@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.init.column_profile import ColumnProfile
-from trainer.init.held_out import (
+from trainer.init.table_facts import TableFacts
+from trainer.insight.column_profile import ColumnProfile
+from trainer.insight.held_out import (
     CURVE_BINS,
     Halves,
     Ints,
@@ -24,7 +25,6 @@ from trainer.init.held_out import (
     quantile_cells,
     t_bound,
 )
-from trainer.init.table_facts import TableFacts
 
 # A column of distinct whole numbers is an identifier where chance would hardly leave them distinct.
 _CHANCE = 1e-4

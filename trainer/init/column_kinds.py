@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.init.code_columns import has_id_name, is_identifier, value_evidence
-from trainer.init.column_profile import ColumnProfile
 from trainer.init.date_formats import find_format, looks_like_unpadded_date
 from trainer.init.table_facts import TableFacts
+from trainer.insight.column_profile import ColumnProfile
 
 # As the trainer's boolean columns read them.
 FALSE_TEXTS = frozenset(("false", "no", "f", "n", "0"))

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.init.column_kinds import ColumnChoice
-from trainer.init.column_profile import ColumnProfile
 from trainer.init.date_formats import find_format
-from trainer.init.held_out import (
+from trainer.init.table_facts import TableFacts
+from trainer.insight.column_profile import ColumnProfile
+from trainer.insight.held_out import (
     Halves,
     Ints,
     bounded_target,
@@ -25,7 +26,6 @@ from trainer.init.held_out import (
     quantile_cells,
     t_bound,
 )
-from trainer.init.table_facts import TableFacts
 
 # Cells of a number in a cross, by equal row counts: 16 x 16 cells need rows to fill them.
 NUMBER_CELLS = 16

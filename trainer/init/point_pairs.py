@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trainer.init.column_profile import ColumnProfile
+from trainer.insight.column_profile import ColumnProfile
 
 _LATITUDES = frozenset(("lat", "latitude"))
 _LONGITUDES = frozenset(("lon", "lng", "long", "longitude"))

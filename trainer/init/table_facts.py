@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainer.init.held_out import Task
+from trainer.insight.held_out import Task
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ import pyarrow.compute as pc
 from trainer.errors import UserError
 from trainer.init.code_columns import has_id_name
 from trainer.init.column_kinds import ColumnChoice, choose_kind
-from trainer.init.column_power import LEAK_POWER, SUSPECT_POWER, column_power, find_twins
-from trainer.init.column_profile import DEFAULT_NULLS, ColumnProfile, profile_column
 from trainer.init.cross_proposals import CrossProposal, propose_crosses
-from trainer.init.held_out import Halves, bounded_target
 from trainer.init.point_pairs import Way, find_points, find_way
 from trainer.init.split_choice import allowed_bad_rows, held_out_fraction
 from trainer.init.table_facts import TableFacts
 from trainer.init.table_sample import TableSample
 from trainer.init.target_kind import LabelTask, Target, choose_target, find_target
+from trainer.insight.column_power import LEAK_POWER, SUSPECT_POWER, column_power, find_twins
+from trainer.insight.column_profile import DEFAULT_NULLS, ColumnProfile, profile_column
+from trainer.insight.held_out import Halves, bounded_target
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from trainer.csv_files import is_number
 from trainer.errors import UserError, listed, nearest
-from trainer.init.column_profile import ColumnProfile
+from trainer.insight.column_profile import ColumnProfile
 
 Task = Literal["regression", "binary"]
 LabelTask = Literal["regression", "binary", "multiclass"]

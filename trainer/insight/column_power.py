@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from trainer.init.column_profile import ColumnProfile
-from trainer.init.held_out import Halves, Task, frequent_cells, out_of_fold, quantile_cells
+from trainer.insight.column_profile import ColumnProfile
+from trainer.insight.held_out import Halves, Task, frequent_cells, out_of_fold, quantile_cells
 
 Floats = npt.NDArray[np.float64]
 
