@@ -127,6 +127,11 @@ class EvaluationConfig(Section):
         description="Reference beside the model: the constant, and with wide also a wide-only "
         "model of the same columns, trained as many steps.",
     )
+    report: Literal["full", "none"] = Field(
+        "full",
+        description="full: report.html, the model card, tables and their numbers in report.json, "
+        "from the kept weights; none: report.json with metrics only, for tuning trials.",
+    )
     eval_rows: NotNegative = Field(
         0, description="Validation rows used while training; 0: all. The final evaluation uses all."
     )

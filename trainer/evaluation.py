@@ -31,6 +31,13 @@ class Predictions(NamedTuple):
     weight: np.ndarray
 
 
+class Measured(NamedTuple):
+    """A set ready for its metrics, and the predictions of its first rows."""
+
+    evaluator: Evaluator
+    kept: Predictions
+
+
 def predict(program: Program, store: RowStore, limit_rows: int = 0) -> Iterator[Predictions]:
     """Logits of every row, each once, by the model's present weights; the same on all processes.
 
@@ -71,15 +78,28 @@ def _batch_size(num_rows: int, num_outputs: int, num_replicas: int) -> int:
 
 def evaluate(program: Program, store: RowStore, limit_rows: int = 0) -> Metrics:
     """Metrics of every row by the model's present weights."""
-    return take_in(program, store, limit_rows).result()
+    return take_in(program, store, limit_rows).evaluator.result()
 
 
-def take_in(program: Program, store: RowStore, limit_rows: int = 0) -> Evaluator:
-    """Every row by the model's present weights, ready for its metrics and those of classes."""
+def take_in(program: Program, store: RowStore, limit_rows: int = 0, most_kept: int = 0) -> Measured:
+    """Every row by the model's present weights, ready for its metrics and those of classes.
+
+    Args:
+        program: the model.
+        store: the rows.
+        limit_rows: only the first rows; 0 for all.
+        most_kept: rows whose predictions are kept, in file order.
+    """
     evaluator = program.objective.head.evaluator()
+    num_kept = 0
+    widths = (program.layout.num_labels,), (program.objective.num_outputs,), ()
+    pieces = [Predictions(*(np.zeros((0, *width), np.float32) for width in widths))]
     for predictions in predict(program, store, limit_rows):
         evaluator.add(*predictions)
-    return evaluator
+        if num_kept < most_kept:
+            pieces.append(Predictions(*(rows[: most_kept - num_kept] for rows in predictions)))
+            num_kept += len(pieces[-1].weight)
+    return Measured(evaluator, Predictions(*map(np.concatenate, zip(*pieces, strict=True))))
 
 
 def evaluate_constant(objective: Objective, store: RowStore, num_labels: int) -> Metrics:

@@ -26,15 +26,18 @@ from trainer.checkpoint import CheckpointFolder
 from trainer.cli import config_yaml
 from trainer.cluster import Cluster
 from trainer.config import Config
-from trainer.data_files import Tables
+from trainer.data_files import Part, Tables
 from trainer.datasets import Datasets, build_datasets
 from trainer.distribution import Distribution
 from trainer.errors import UserError
-from trainer.evaluation import averaged_weights, evaluate, evaluate_constant, take_in
+from trainer.evaluation import Measured, averaged_weights, evaluate, evaluate_constant, take_in
 from trainer.export import ExportReport, export_model
 from trainer.input import TrainingRows, training_chunks
+from trainer.insight.evidence import Evidence
+from trainer.insight.insights import collect
+from trainer.insight.layer_probe import LayerProbe, fixed_rows
 from trainer.loop import RunState, StopSignal, TrainingLoop
-from trainer.metrics import Evaluator
+from trainer.metrics import Metrics
 from trainer.network import WideAndDeep
 from trainer.objective import Objective
 from trainer.observers import Console, JsonLines, Scalars, Tuning
@@ -51,6 +54,9 @@ from trainer.tuning import MetricReporter
 from trainer.vertex import VertexEnvironment
 
 logger = logging.getLogger(__name__)
+
+# Of a part, for the report: 256 MB of float32. All rows, where they have few outputs.
+MOST_KEPT_LOGITS = 1 << 26
 
 
 def train_and_evaluate(
@@ -162,6 +168,7 @@ def train_and_evaluate(
             checkpoints=checkpoints,
             callbacks=keras.callbacks.CallbackList([*own, *callbacks], model=program.model),
             stop=stop,
+            probe=_probe(config, program, datasets, plan),
         ).run(training_rows(config, datasets, plan, distribution, state.step))
         if distribution.num_replicas > 1:
             report.log_replicas(distribution.gather(program.checksums()))
@@ -169,8 +176,12 @@ def train_and_evaluate(
         trained = time.monotonic()
 
         # 4. Evaluation: validation, and the test rows for the first and only time.
-        evaluators = evaluate_parts(program, datasets)
-        results = {name: evaluator.result() for name, evaluator in evaluators.items()}
+        reports = distribution.is_chief and config.evaluation.report != "none"
+        most_kept = MOST_KEPT_LOGITS // objective.num_outputs if reports else 0
+        measured = evaluate_parts(program, datasets, most_kept)
+        results: dict[str, Metrics] = {
+            name: found.evaluator.result() for name, found in measured.items()
+        }
         baselines = evaluate_baselines(config, datasets, objective, plan, state, distribution)
         reporter.report_final(state.step, results.get("validation", {}))
         if not distribution.is_chief:
@@ -189,7 +200,7 @@ def train_and_evaluate(
             state=state,
             batch_size=plan.batch_size,
             results=results,
-            by_class={name: evaluator.by_class() for name, evaluator in evaluators.items()},
+            by_class={name: found.evaluator.by_class() for name, found in measured.items()},
             baselines=baselines,
             exported=exported,
             seconds={
@@ -199,6 +210,10 @@ def train_and_evaluate(
                 "total": time.monotonic() - started,
             },
         )
+        if reports:
+            kept = {name: found.kept for name, found in measured.items()}
+            evidence = Evidence(config, datasets, program, state, kept, folder, summary)
+            summary |= collect(evidence)
         folder.complete(summary)
         report.log_summary(summary)
         distribution.wait_for_peers()
@@ -282,11 +297,14 @@ def build_program(
         ) from error
 
 
-def evaluate_parts(program: Program, datasets: Datasets) -> dict[str, Evaluator]:
-    """The validation and the test rows by the kept weights, ready for their metrics."""
+def evaluate_parts(
+    program: Program, datasets: Datasets, most_kept: int = 0
+) -> dict[Part, Measured]:
+    """The validation and the test rows by the kept weights, see `evaluation.take_in`."""
+    parts: tuple[Part, ...] = ("validation", "test")
     return {
-        name: take_in(program, datasets.stores[name])
-        for name in ("validation", "test")
+        name: take_in(program, datasets.stores[name], most_kept=most_kept)
+        for name in parts
         if name in datasets.stores
     }
 
@@ -324,8 +342,10 @@ def evaluate_baselines(
             program.train(rows, step)
             step += len(rows)
         with averaged_weights(program):
-            evaluators = evaluate_parts(program, datasets)
-        baselines["wide_only"] = {name: one.result() for name, one in evaluators.items()}
+            measured = evaluate_parts(program, datasets)
+        baselines["wide_only"] = {
+            name: found.evaluator.result() for name, found in measured.items()
+        }
     return baselines
 
 
@@ -373,6 +393,16 @@ def _validation(
         )
         return None
     return lambda: evaluate(program, store, config.evaluation.eval_rows)
+
+
+def _probe(
+    config: Config, program: Program, datasets: Datasets, plan: Plan
+) -> Callable[[], dict[str, float]] | None:
+    """What is looked at in the layers at each evaluation; None where nobody asks for it."""
+    if config.evaluation.report == "none" or not program.distribution.is_chief:
+        return None
+    rows = fixed_rows(datasets.stores["train"], config.training.seed, plan.batch_size)
+    return LayerProbe(program, rows, plan.batch_size).measure
 
 
 def training_rows(

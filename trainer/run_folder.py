@@ -19,6 +19,7 @@ _FREE_SETTINGS = (
     "output",
     "data.scratch_dir",
     "data.cache_dir",
+    "evaluation.report",
     "training.checkpoint_steps",
     "training.checkpoint_seconds",
     "training.keep_checkpoints",
