@@ -117,7 +117,7 @@ def test_flags_alone_describe_a_table():
         [
             "--compat=google_wide_and_deep",
             "--target_column=y",
-            "--prediction_type=regression",
+            "--prediction_type=classification",
             "--weight_column=w",
             f"--tf_auto_transform_features={json.dumps(features)}",
             "--data_source_csv_filenames=t.csv",
@@ -127,7 +127,7 @@ def test_flags_alone_describe_a_table():
     config = invocation.config
     kinds = {name: column.kind for name, column in config.columns.items()}
     assert kinds == {"city": "categorical", "age": "numeric", "when": "datetime", "w": "weight"}
-    assert (config.label.column, config.label.task) == ("y", "regression")
+    assert (config.label.column, config.label.task) == ("y", "multiclass")
     assert config.output.job_dir == "runs/google_wide_and_deep"
 
 

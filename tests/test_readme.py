@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from runs import ROOT, read_report, run_python, run_task
 
+from trainer import compat
 from trainer.columns import COLUMN_KINDS
 from trainer.config import SECTIONS
 
@@ -67,9 +68,31 @@ def test_the_config_that_init_writes_for_it_trains_as_it_stands(trained, tmp_pat
 
 
 def test_the_model_is_served_by_the_lines_shown(trained, capsys):
-    code = blocks("python")[0].replace("runs/taxifare_sample", str(trained / "runs" / "people"))
+    code = next(b for b in blocks("python") if "saved_model" in b).replace(
+        "runs/taxifare_sample", str(trained / "runs" / "people")
+    )
     exec(compile(code, "README.md", "exec"), {})
     assert "probability" in capsys.readouterr().out
+
+
+def test_the_lines_for_python_train_and_predict(trained, tmp_path, monkeypatch, capsys):
+    for path in trained.glob("people-*.csv"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code = next(block for block in blocks("python") if "import pandas" in block)
+    exec(compile(code, "README.md", "exec"), {})
+    assert "probability" in capsys.readouterr().out
+
+
+def test_the_workflows_parameters_describe_a_table(trained, tmp_path):
+    shutil.copy(trained / "people-0.csv", tmp_path / "people.csv")
+    # Every other piece between fences is a block.
+    block = next(piece for piece in README.split("```")[1::2] if "--compat" in piece)
+    arguments = shlex.split(block.replace("\\\n", " "))[3:]
+    done = run_task(*arguments, "--max_steps=60", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = read_report(tmp_path / "runs" / "google_wide_and_deep")
+    assert report["last_step"] == 60
 
 
 def test_files_of_a_run_are_those_that_are_listed(trained):
@@ -87,8 +110,8 @@ def test_every_kind_of_column_is_in_the_table():
 
 def test_every_flag_that_is_named_exists():
     known = {name for section in SECTIONS.values() for name in section.model_fields}
-    known |= {"config", "help", "print_config", "version"}
-    packages = ((ROOT / "trainer" / name).glob("*.py") for name in ("jobs", "init", "compare"))
+    known |= {"config", "help", "print_config", "version", *compat.PARAMETERS}
+    packages = ((ROOT / "trainer" / name).glob("*.py") for name in ("jobs", "init", "compare", ""))
     scripts = (ROOT / "scripts").glob("*.[ps][yh]")
     for command in itertools.chain(*packages, scripts):
         known |= set(re.findall(r"--(\w+)", command.read_text()))
