@@ -20,7 +20,7 @@ ORDER = re.findall(
     rows row_stores row_files row_cache plan metric_names metrics class_metrics
     token_memory transforms vocabularies bags buckets scaling encoders number_bank number_encoders
     geo_encoders vector_encoders id_encoders bag_encoders datetime_numbers datetime_encoders
-    column_encoders initial_rows features tfrecord_files splits blocks table_plans
+    column_encoders initial_rows features feature_names tfrecord_files splits blocks table_plans
     trained_embeddings datasets input dropout noise candidates tables lookups exchange schedules
     update_rules clipping optimizers averaging model_size class_tables activations normalization
     cross_network dense_tower piecewise_linear wide_part deep_part network losses number_head

@@ -77,7 +77,9 @@ def test_rows_are_named_by_value(london):
     assert found["floor"].names == ("(missing)", "0", "1", "2")
     weights = london.wide_weights()
     assert set(weights) == {*found, "x", "when_x_floor"}
-    assert weights["x"].names == ("(missing)", "1", "2", "3")
+    low, high = london.encoder.encoders[3].numbers[0].edges
+    assert weights["x"].names[:2] == ("(missing)", f"below {low:.6g}")
+    assert weights["x"].names[2:] == (f"[{low:.6g}, {high:.6g})", f"from {high:.6g}")
     assert weights["when"].names == names
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +21,8 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from trainer import storage
 from trainer.columns import EmbeddedColumn
 from trainer.config import Config, parse_config
-from trainer.encoders import Encoder
 from trainer.errors import UserError, nearest
+from trainer.feature_names import FeatureNames
 from trainer.features import FeatureEncoder, FeatureLayout
 from trainer.initial_rows import TrainedColumn
 from trainer.statistics import TableStatistics
@@ -39,6 +39,29 @@ class LearnedRows(NamedTuple):
 
     names: tuple[str, ...]
     rows: np.ndarray
+
+
+class LearnedTables:
+    """The rows of each feature in the tables of a model.
+
+    Attributes:
+        embeddings: (V, E) by feature, of those that have one.
+        wide_weights: (V, O) by feature with ids.
+    """
+
+    def __init__(self, layout: FeatureLayout, variables: Mapping[str, np.ndarray]):
+        """Cut the tables by the plans that the network was built by.
+
+        Args:
+            layout: of the model's features.
+            variables: its tables, and the bias of the wide part, by name: `embedding_8/table`.
+        """
+        self.embeddings = _rows_of(deep_plans(layout), variables)
+        # The width of the wide part's tables is that of its bias.
+        bias = variables.get("wide/bias")
+        self.wide_weights = (
+            {} if bias is None else _rows_of(wide_plans(layout, len(bias)), variables)
+        )
 
 
 class TrainedEmbeddings:
@@ -62,20 +85,19 @@ class TrainedEmbeddings:
         self.encoder = FeatureEncoder(
             self.config, statistics, self.config.model.embedding_dim, vocabularies
         )
-        layout = self.encoder.layout
-        self._variables = _read_variables(self.model_dir)
-        self._deep = self._rows_of(deep_plans(layout))
-        # The width of the wide part's tables is that of its bias.
-        bias = self._variables.get("wide/bias")
-        self._wide = {} if bias is None else self._rows_of(wide_plans(layout, len(bias)))
+        self._tables = LearnedTables(self.encoder.layout, _read_variables(self.model_dir))
+        self._names = FeatureNames(self.config, self.encoder)
 
     def embeddings(self) -> dict[str, LearnedRows]:
         """The embedding of each feature that has one."""
-        return {name: LearnedRows(self._names(name), rows) for name, rows in self._deep.items()}
+        return self._named(self._tables.embeddings)
 
     def wide_weights(self) -> dict[str, LearnedRows]:
         """The weights of the wide part of each feature with ids."""
-        return {name: LearnedRows(self._names(name), rows) for name, rows in self._wide.items()}
+        return self._named(self._tables.wide_weights)
+
+    def _named(self, tables: Mapping[str, np.ndarray]) -> dict[str, LearnedRows]:
+        return {name: LearnedRows(self._names.all_of(name), rows) for name, rows in tables.items()}
 
     def column(self, name: str) -> TrainedColumn:
         """What the model has learned of a column.
@@ -83,45 +105,33 @@ class TrainedEmbeddings:
         Raises:
             UserError: the column has no embedding of its own name.
         """
-        if name not in self._deep or name not in self._encoders:
+        embeddings = self._tables.embeddings
+        encoders = {f.name: e for e in self.encoder.encoders for f in e.id_features}
+        if name not in embeddings or name not in encoders:
             raise UserError(
                 f"the model in {self.model_dir} has no column {name!r} with an embedding"
-                f"{nearest(name, self._deep)}; it has {', '.join(self._deep) or 'none'}"
+                f"{nearest(name, embeddings)}; it has {', '.join(embeddings) or 'none'}"
             )
-        return TrainedColumn(
-            self._encoders[name], self._deep[name], f"column {name} of {self.model_dir}"
-        )
-
-    @property
-    def _encoders(self) -> dict[str, Encoder]:
-        """By feature."""
-        return {f.name: e for e in self.encoder.encoders for f in e.id_features}
-
-    def _names(self, name: str) -> tuple[str, ...]:
-        """What each id stands for: a value, or a word in brackets; of a bucket its number."""
-        (size,) = {f.size for f in self.encoder.layout.ids if f.name == name}
-        encoder = self._encoders.get(name)
-        tokens = () if encoder is None else encoder.tokens()
-        others = [str(i) for i in range(1, size - len(tokens))]
-        if tokens:
-            others = ["(other)"] if len(others) == 1 else [f"(other {i})" for i in others]
-        return ("(missing)", *others, *tokens)
-
-    def _rows_of(self, plans: Sequence[TablePlan]) -> dict[str, np.ndarray]:
-        found = {}
-        for plan in plans:
-            # A model of one part has the tables of that part only.
-            table = self._variables.get(f"{plan.name}/table")
-            if table is not None:
-                for (_, feature), section in zip(plan.features, plan.sections, strict=True):
-                    found[feature.name] = table[section.start : section.stop]
-        return found
+        return TrainedColumn(encoders[name], embeddings[name], f"column {name} of {self.model_dir}")
 
     def _path(self, name: str) -> str:
         return storage.join(self.model_dir, "assets.extra", name)
 
     def _text(self, name: str) -> str:
         return storage.read_text(self._path(name))
+
+
+def _rows_of(
+    plans: Sequence[TablePlan], variables: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    found = {}
+    for plan in plans:
+        # A model of one part has the tables of that part only.
+        table = variables.get(f"{plan.name}/table")
+        if table is not None:
+            for (_, feature), section in zip(plan.features, plan.sections, strict=True):
+                found[feature.name] = table[section.start : section.stop]
+    return found
 
 
 def read_model_config(path: str) -> tuple[str, Config]:
