@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.losses import ClassLoss, sigmoid_losses, softmax_curvature, softmax_losses
+from trainer.candidates import Candidates, ClassSampler
+from trainer.losses import (
+    ClassLoss,
+    sampled_softmax_losses,
+    sigmoid_losses,
+    softmax_curvature,
+    softmax_losses,
+)
 
 RNG = np.random.default_rng(4)
 LOGITS = RNG.normal(0, 3, (40, 5)).astype(np.float32)
@@ -93,3 +100,35 @@ def test_curvature_is_the_mean_of_second_differences(gamma, shares):
     ]
     expected = sum(second) / (len(shares) - 1)
     assert softmax_curvature(shares, mass, gamma) == pytest.approx(expected, rel=1e-4)
+
+
+def _sampled(own, drawn, counts):
+    return Candidates(tf.constant(own), tf.constant(drawn), tf.constant(np.log(counts), tf.float32))
+
+
+def test_a_sampled_loss_weighs_what_was_drawn_and_leaves_out_the_own_class():
+    logits = np.array([[0.5, -1.0, 0.3, 0.5], [1.5, 0.2, 0.2, -0.7]])
+    found = sampled_softmax_losses(
+        _sampled([4, 2], [1, 7, 4], [2.0, 0.5, 0.25]), tf.constant(logits, tf.float32)
+    )
+    first = np.exp(0.5) + np.exp(-1) / 2 + np.exp(0.3) / 0.5
+    second = np.exp(1.5) + np.exp(0.2) / 2 + np.exp(0.2) / 0.5 + np.exp(-0.7) / 0.25
+    np.testing.assert_allclose(found, [np.log(first) - 0.5, np.log(second) - 1.5], rtol=1e-6)
+
+
+def test_of_many_draws_loss_and_gradient_are_those_of_all_classes():
+    logits = tf.constant(np.random.default_rng(3).normal(size=(2, 9)), tf.float32)
+    own = tf.constant([2, 8])
+    sampler = ClassSampler(np.arange(1.0, 10), 50_000)
+    chosen = sampler.candidates(own, sampler.draw(tf.constant([1, 0])))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        picked = tf.gather(logits, chosen.drawn_S, axis=1)
+        picked = tf.concat([tf.gather(logits, own, batch_dims=1)[:, tf.newaxis], picked], axis=1)
+        losses = sampled_softmax_losses(chosen, picked)
+    p = tf.nn.softmax(logits).numpy()
+    expected = p - np.eye(9)[own.numpy()]
+    # Off by the rounding of shares to whole draws.
+    np.testing.assert_allclose(losses, -np.log(p[[0, 1], own.numpy()]), rtol=1e-3)
+    gradient = tf.convert_to_tensor(tape.gradient(losses, logits))
+    np.testing.assert_allclose(gradient, expected, atol=1e-3)

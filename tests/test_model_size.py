@@ -16,8 +16,8 @@ def layout_of(*ids):
 
 SHOP = IdFeature("shop", 1000, wide=True, embedding_dim=8)
 CITY = IdFeature("city", 500, wide=True, embedding_dim=0)
-# 1500 in the wide part; 8000 embedded; 9 inputs, 4 and 2 units.
-BYTES = 2 * 4 * (1500 + 8000 + 9 * 4 + 4 * 2)
+# 1500 in the wide part; 8000 embedded; 9 inputs, 4 and 2 units, 1 output.
+BYTES = 2 * 4 * (1500 + 8000 + 9 * 4 + 4 * 2 + 2 * 1)
 
 
 def test_model_that_fits_exactly_is_taken():
@@ -51,10 +51,11 @@ def test_largest_part_is_named():
 @pytest.mark.parametrize(
     ("options", "num_weights"),
     [
-        # 9 inputs; widths 9 -> 4 -> 4: only the first layer's input needs a projection.
-        ({"hidden_units": (4, 4), "residual": True}, 9 * 4 * 2 + 4 * 4),
-        ({"hidden_units": (4,), "cross_layers": 3}, 9 * 4 + 3 * 9 * 9),
-        ({"hidden_units": (4,), "cross_layers": 3, "cross_rank": 2}, 9 * 4 + 3 * 2 * 9 * 2),
+        # 9 inputs; widths 9 -> 4 -> 4: only the first layer's input needs a projection. One
+        # output sees the last layer and the crosses.
+        ({"hidden_units": (4, 4), "residual": True}, 9 * 4 * 2 + 4 * 4 + 4),
+        ({"hidden_units": (4,), "cross_layers": 3}, 9 * 4 + 3 * 9 * 9 + 13),
+        ({"hidden_units": (4,), "cross_layers": 3, "cross_rank": 2}, 9 * 4 + 3 * 2 * 9 * 2 + 13),
     ],
 )
 def test_projections_and_crosses_count(options, num_weights):
@@ -93,8 +94,20 @@ def test_limit_of_a_container_counts(tmp_path, monkeypatch):
 
 def test_a_shared_embedding_counts_once():
     shared = [IdFeature(n, 1000, False, 8, shared="city") for n in ("from", "to")]
-    num_bytes = 2 * 4 * (8000 + 17 * 1)
+    num_bytes = 2 * 4 * (8000 + 17 * 1 + 1)
     config = ModelConfig(hidden_units=(1,), towers="deep")
     check_size(layout_of(*shared), config, 1, num_bytes)
     with pytest.raises(UserError, match="which take"):
         check_size(layout_of(*shared), config, 1, num_bytes - 1)
+
+
+def test_pairs_of_ids_and_classes_that_int32_cannot_count_are_refused():
+    ids = [IdFeature(n, size, True, 0) for n, size in (("a", 10), ("user", 2**20), ("b", 30))]
+    config = ModelConfig(softmax="sampled")
+    with pytest.raises(
+        UserError,
+        match=r"has 2147565568 pairs of ids and classes, .*\(towers: \[deep\]\): user, b, a$",
+    ):
+        check_size(layout_of(*ids), config, 2048, 10**15)
+    check_size(layout_of(*ids), config, 2047, 10**15)
+    check_size(layout_of(*ids), config.model_copy(update={"towers": "deep"}), 2048, 10**15)

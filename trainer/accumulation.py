@@ -25,7 +25,7 @@ def sum_over_parts(
     Args:
         compute: the loss and the gradients of a part.
         rows_BW: B is a multiple of num_parts.
-        positions: int tensors with equally many numbers for each row, in the order of the rows.
+        positions: int tensors, with equally many numbers for each part, one part after the other.
         num_parts: 1 computes all rows at once.
     """
     if num_parts == 1:

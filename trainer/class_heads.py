@@ -14,11 +14,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from trainer.candidates import Candidates, ClassSampler
 from trainer.class_metrics import ClassEvaluator, LabelSetEvaluator
 from trainer.config import Config
 from trainer.errors import UserError, listed, nearest
 from trainer.label import Label
-from trainer.losses import ClassLoss, sigmoid_losses, softmax_curvature, softmax_losses
+from trainer.losses import (
+    ClassLoss,
+    sampled_softmax_losses,
+    sigmoid_losses,
+    softmax_curvature,
+    softmax_losses,
+)
 from trainer.metrics import Evaluator, RowEvaluator, Vector, binary_metrics
 from trainer.model_config import ModelConfig
 from trainer.statistics import TableStatistics
@@ -112,6 +119,9 @@ class ClassHead:
         self.classes, count_K = _counts_of(config.label, statistics)
         self.num_outputs = len(self.classes)
         self.loss_name, self._loss = _loss_of(config.model)
+        self._sampler: ClassSampler | None = None
+        if config.model.softmax == "sampled":
+            self._sampler = ClassSampler(self._mass_K, config.model.num_sampled)
         self._train_share_K = count_K / count_K.sum()
         share_K = np.maximum(self._train_share_K, _LEAST_RATE)
         balanced_K = 1 / (self.num_outputs * share_K)
@@ -135,7 +145,24 @@ class ClassHead:
 
     def loss(self, labels_BL: tf.Tensor, logits_BO: tf.Tensor) -> tf.Tensor:
         """(B,) float32 loss of each row."""
-        loss_B = softmax_losses(labels_BL, logits_BO, self._loss)
+        return self._weighted(softmax_losses(labels_BL, logits_BO, self._loss), labels_BL)
+
+    def draw(self, seed: tf.Tensor) -> tf.Tensor | None:
+        """(S,) int32 classes for a step, of its (2,) int32 seed; None for all classes."""
+        return None if self._sampler is None else self._sampler.draw(seed)
+
+    def candidates(self, labels_BL: tf.Tensor, drawn_S: tf.Tensor | None) -> Candidates | None:
+        """The classes for rows of these labels and what was drawn; None for all."""
+        if self._sampler is None or drawn_S is None:
+            return None
+        return self._sampler.candidates(tf.cast(labels_BL[:, 0], tf.int32), drawn_S)
+
+    def sampled_loss(self, candidates: Candidates, logits_BT: tf.Tensor) -> tf.Tensor:
+        """(B,) float32 estimated loss of each row from (B, 1 + S) logits of the candidates."""
+        loss_B = sampled_softmax_losses(candidates, logits_BT)
+        return self._weighted(loss_B, candidates.own_B[:, tf.newaxis])
+
+    def _weighted(self, loss_B: tf.Tensor, labels_BL: tf.Tensor) -> tf.Tensor:
         if (self.weights == 1).all():
             return loss_B
         weight_K = tf.constant(self.weights, tf.float32)

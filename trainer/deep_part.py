@@ -12,11 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.candidates import Candidates
+from trainer.class_tables import ClassLayer
 from trainer.dense_tower import DenseTower
 from trainer.dropout import dropout
 from trainer.errors import UserError
 from trainer.features import FeatureLayout
-from trainer.lookups import make_lookups, select_columns
+from trainer.lookups import StepLookup, make_lookups, select_columns
 from trainer.model_config import ModelConfig
 from trainer.noise import normal_numbers
 from trainer.piecewise_linear import PiecewiseLinear
@@ -60,7 +62,7 @@ class DeepPart(keras.layers.Layer):
         self.lookups = make_lookups(plans, batch_size, embedding, layout.initial)
         self.tables = [lookup.table for lookup in self.lookups]
         self.input_dropout, self.input_noise = float(config.input_dropout), config.input_noise
-        self.tower = DenseTower(config, num_outputs, seeds, precision)
+        self.tower = DenseTower(config, num_outputs, seeds, precision, batch_size=batch_size)
 
     def call(
         self,
@@ -69,8 +71,9 @@ class DeepPart(keras.layers.Layer):
         numbers_BN: tf.Tensor,
         training: bool = False,
         seed: tf.Tensor | None = None,
+        candidates: Candidates | None = None,
     ) -> tf.Tensor:
-        """(B, O) contribution to the logits."""
+        """(B, O) contribution to the logits; of candidates (B, 1 + S)."""
         if training and self.input_noise:
             noise_BN = self.input_noise * normal_numbers(tuple(numbers_BN.shape.as_list()), seed)
             bounded_BN, numbers_BN = bounded_BN + noise_BN, numbers_BN + noise_BN
@@ -83,4 +86,10 @@ class DeepPart(keras.layers.Layer):
         x = tf.concat(inputs, axis=1)
         if training and self.input_dropout:
             x = dropout(x, self.input_dropout, seed=seed, layer=0)
-        return self.tower(x, training=training, seed=seed)
+        return self.tower(x, training=training, seed=seed, candidates=candidates)
+
+    @property
+    def class_lookups(self) -> list[StepLookup]:
+        """Tables of weights by class."""
+        layer = self.tower.output_layer
+        return [layer] if isinstance(layer, ClassLayer) else []

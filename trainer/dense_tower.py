@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 
 from trainer.activations import INITIAL_SLOPE, activate, initializer
+from trainer.candidates import Candidates
+from trainer.class_tables import ClassLayer
 from trainer.cross_network import CrossNetwork
 from trainer.dropout import dropout
 from trainer.model_config import ModelConfig
@@ -20,7 +22,15 @@ from trainer.normalization import BatchNormalization, LayerNormalization
 class DenseTower(keras.layers.Layer):
     """Hidden layers over the inputs; the output layer sees the last one and the crossed inputs."""
 
-    def __init__(self, config: ModelConfig, num_outputs: int, seeds: Iterator[int], precision: str):
+    def __init__(
+        self,
+        config: ModelConfig,
+        num_outputs: int,
+        seeds: Iterator[int],
+        precision: str,
+        *,
+        batch_size: int = 1,
+    ):
         """Take the options.
 
         Args:
@@ -28,6 +38,7 @@ class DenseTower(keras.layers.Layer):
             num_outputs: O.
             seeds: of the initial weights: of each layer, then of what is beside them.
             precision: float32, or bfloat16 for the matrix products.
+            batch_size: rows of a step over all replicas, for the tables of a sampled softmax.
         """
         super().__init__(name="tower")
         policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
@@ -35,12 +46,21 @@ class DenseTower(keras.layers.Layer):
             HiddenLayer(config, number, seed=next(seeds), policy=policy)
             for number in range(1, len(config.hidden_units) + 1)
         ]
-        self.output_layer = keras.layers.Dense(
-            num_outputs,
-            kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
-            dtype="float32",
-            name="output",
-        )
+        self.output_layer: keras.layers.Layer
+        if config.softmax == "sampled":
+            self.output_layer = ClassLayer(
+                num_outputs,
+                batch_size + config.num_sampled,
+                name="output",
+                seed=next(seeds),
+            )
+        else:
+            self.output_layer = keras.layers.Dense(
+                num_outputs,
+                kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
+                dtype="float32",
+                name="output",
+            )
         if config.residual:
             for layer in self.hidden:
                 layer.projection_seed = next(seeds)
@@ -50,15 +70,21 @@ class DenseTower(keras.layers.Layer):
             self.cross = CrossNetwork(config.cross_rank, cross_seeds, policy)
 
     def call(
-        self, inputs_BD: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+        self,
+        inputs_BD: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+        candidates: Candidates | None = None,
     ) -> tf.Tensor:
-        """(B, O) float32."""
+        """(B, O) float32; of candidates (B, 1 + S)."""
         x = inputs_BD
         for layer in self.hidden:
             x = layer(x, training=training, seed=seed)
         x = tf.cast(x, tf.float32)
         if self.cross is not None:
             x = tf.concat([x, tf.cast(self.cross(inputs_BD), tf.float32)], axis=1)
+        if candidates is not None:
+            return self.output_layer(x, candidates=candidates)
         return self.output_layer(x)
 
 

@@ -11,11 +11,12 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from trainer.candidates import Candidates
 from trainer.columns import Combiner
 from trainer.table_plans import TablePlan
 from trainer.tables import Table, use_dense_update
@@ -38,15 +39,42 @@ class Lookup:
 
     def __call__(self, ids_BF: tf.Tensor) -> tf.Tensor:
         """(B, G, W) float32 rows."""
-        rows = self.table(self.ids(ids_BF))
-        return rows if not self.bags else _pool(rows, self.bags, self._own(ids_BF))
+        return self.pooled(self.table(self.ids(ids_BF)), ids_BF)
 
-    def ids(self, ids_BF: tf.Tensor) -> tf.Tensor:
-        """(B, C) int32 row numbers in the table."""
+    def pooled(self, rows_BCW: tf.Tensor, ids_BF: tf.Tensor) -> tf.Tensor:
+        """(B, G, W): the rows of the columns as one for each feature."""
+        return _pool(rows_BCW, self.bags, self._own(ids_BF)) if self.bags else rows_BCW
+
+    def ids(self, ids_BF: tf.Tensor, candidates: Candidates | None = None) -> tf.Tensor:
+        """(B, C) int32 row numbers in the table, whatever the candidates."""
+        del candidates
         return self._own(ids_BF) + self.offsets
+
+    def factors(self, ids_BF: tf.Tensor) -> tf.Tensor:
+        """(B, C) float32, by which the rows of the columns count in those of the features."""
+        ids_BC = self._own(ids_BF)
+        if not self.bags:
+            return tf.ones_like(ids_BC, tf.float32)
+        parts = [_factors(ids_BC[:, columns], combiner) for columns, combiner in self.bags]
+        return tf.concat(parts, axis=1)
 
     def _own(self, ids_BF: tf.Tensor) -> tf.Tensor:
         return select_columns(ids_BF, self.columns)
+
+
+class StepLookup(Protocol):
+    """A table, and the rows of it that a step looks up."""
+
+    table: Table
+
+    def ids(self, ids_BF: tf.Tensor, candidates: Any) -> tf.Tensor:
+        """Int32 row numbers, of a static shape, in the order in which they are looked up.
+
+        Args:
+            ids_BF: of the rows of the batch, or of a part of it.
+            candidates: `Candidates` where the softmax is sampled, else None.
+        """
+        ...
 
 
 class Bag(NamedTuple):
@@ -57,27 +85,30 @@ class Bag(NamedTuple):
 
 
 def _pool(rows_BCW: tf.Tensor, bags: Sequence[Bag], ids_BC: tf.Tensor) -> tf.Tensor:
-    """(B, G, W): the rows of each feature, added up or averaged.
-
-    Slots of id 0 do not count, but the first one does where all are 0: the learned "missing".
-    """
-    is_used_BC = tf.cast(tf.not_equal(ids_BC, 0), tf.float32)
+    """(B, G, W): the rows of each feature, added up or averaged."""
     pooled = []
     for columns, combiner in bags:
         rows_BSW = rows_BCW[:, columns]
-        if rows_BSW.shape[1] == 1:
-            pooled.append(rows_BSW)
-            continue
-        used_BS = is_used_BC[:, columns]
-        count_B1 = tf.maximum(tf.reduce_sum(used_BS, axis=1, keepdims=True), 1.0)
-        used_BS = tf.concat([tf.ones_like(count_B1), used_BS[:, 1:]], axis=1)
-        if combiner == "mean":
-            used_BS /= count_B1
-        elif combiner == "sqrtn":
-            used_BS /= tf.sqrt(count_B1)
-        weights_BS1 = used_BS[:, :, tf.newaxis]
-        pooled.append(tf.reduce_sum(rows_BSW * weights_BS1, axis=1, keepdims=True))
+        if rows_BSW.shape[1] > 1:
+            factors_BS1 = _factors(ids_BC[:, columns], combiner)[:, :, tf.newaxis]
+            rows_BSW = tf.reduce_sum(rows_BSW * factors_BS1, axis=1, keepdims=True)
+        pooled.append(rows_BSW)
     return tf.concat(pooled, axis=1)
+
+
+def _factors(ids_BS: tf.Tensor, combiner: Combiner) -> tf.Tensor:
+    """(B, S) float32, what each slot of a feature counts.
+
+    Slots of id 0 do not count, but the first one does where all are 0: the learned "missing".
+    """
+    used_BS = tf.cast(tf.not_equal(ids_BS, 0), tf.float32)
+    count_B1 = tf.maximum(tf.reduce_sum(used_BS, axis=1, keepdims=True), 1.0)
+    used_BS = tf.concat([tf.ones_like(count_B1), used_BS[:, 1:]], axis=1)
+    if combiner == "mean":
+        used_BS /= count_B1
+    elif combiner == "sqrtn":
+        used_BS /= tf.sqrt(count_B1)
+    return used_BS
 
 
 def make_lookups(

@@ -4,7 +4,7 @@ log_loss  -sum_k y_k log p_k
 focal     -sum_k y_k (1 - p_k)^gamma log p_k
 
 Labels y are smoothed by e: y (1 - e) + e / K, with K = 2 for a yes or no. Weights by class are
-those of the label as it is given. Imports TensorFlow and numpy only.
+those of the label as it is given. Imports candidates only.
 
 Axes: B rows, K classes or labels.
 Source: Lin et al. 2017, "Focal Loss for Dense Object Detection"; Szegedy et al. 2016, "Rethinking
@@ -18,6 +18,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+
+from trainer.candidates import Candidates
+
+# Of a class that does not count; not infinite, which times a gradient of 0 is no number.
+_NO_LOGIT = -1e30
 
 Vector = npt.NDArray[np.float64]
 
@@ -68,6 +73,21 @@ def softmax_losses(labels_BL: tf.Tensor, logits_BK: tf.Tensor, loss: ClassLoss) 
         rest_BK = tf.maximum(-tf.math.expm1(-losses_BK), 1e-12)
         losses_BK *= tf.pow(rest_BK, loss.gamma)
     return tf.reduce_sum(labels_BK * losses_BK, axis=1)
+
+
+def sampled_softmax_losses(candidates: Candidates, logits_BT: tf.Tensor) -> tf.Tensor:
+    """(B,) log losses, estimated from some of the classes; see `candidates.py`.
+
+    Args:
+        candidates: the classes. A drawn one that is the row's own does not count.
+        logits_BT: (B, 1 + S), of the own class and of the drawn ones.
+    """
+    is_own_BS = tf.equal(candidates.own_B[:, tf.newaxis], candidates.drawn_S)
+    others_BS = tf.where(is_own_BS, _NO_LOGIT, logits_BT[:, 1:] - candidates.log_counts_S)
+    corrected_BT = tf.concat([logits_BT[:, :1], others_BS], axis=1)
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(
+        tf.zeros_like(candidates.own_B), corrected_BT
+    )
 
 
 def softmax_curvature(share_K: Vector, mass_K: Vector, gamma: float) -> float:

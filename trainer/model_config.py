@@ -130,6 +130,18 @@ class ModelConfig(Section):
         "multilabel: of rows that have the label; auto: rows without / rows with it.",
     )
 
+    softmax: Literal["full", "sampled"] = Field(
+        "full",
+        description="multiclass, one class a row: what a training step computes; sampled: the own "
+        "class of each row and num_sampled drawn ones, for thousands of classes. Evaluation and "
+        "the exported model take all classes.",
+    )
+    num_sampled: Annotated[Int, Field(ge=1, le=65_536)] = Field(
+        512,
+        description="softmax sampled: classes that a step draws, the same for all rows, by their "
+        "frequency.",
+    )
+
     def check(self) -> None:
         """Refuse widths that no layer has, and options that have no effect.
 
@@ -172,6 +184,26 @@ class ModelConfig(Section):
         for name in ("label_smoothing", "class_weights"):
             if label.task == "regression" and getattr(self, name) != self._default(name):
                 raise ValueError(f"model.{name} has an effect on classes only, not on a regression")
+
+        self._check_softmax(label)
+
+    def _check_softmax(self, label: Label) -> None:
+        """Raise ValueError where a sampled softmax does not fit, or an option has no effect."""
+        if self.softmax == "full":
+            if self.num_sampled != self._default("num_sampled"):
+                raise ValueError("model.num_sampled has an effect with model.softmax sampled only")
+            return
+        if label.task != "multiclass" or label.columns:
+            raise ValueError(
+                "model.softmax sampled is for label.task multiclass with label.column, one class a "
+                "row; leave it out"
+            )
+        for name in ("loss", "label_smoothing"):
+            if getattr(self, name) not in ("auto", "log_loss", 0):
+                raise ValueError(
+                    f"model.{name} {getattr(self, name)} needs all classes in each step; use "
+                    "model.softmax full, or leave it out"
+                )
 
     def _default(self, name: str) -> object:
         return type(self).model_fields[name].default

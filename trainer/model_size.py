@@ -50,6 +50,8 @@ def check_size(layout: FeatureLayout, config: ModelConfig, num_outputs: int, mem
             f"{max(parts, key=lambda name: parts[name])}: lower its hash_buckets, bins, "
             "embedding_dim or model.hidden_units"
         )
+    if config.softmax == "sampled" and config.towers != "deep":
+        _check_pairs(layout, num_outputs)
     for tower in ("wide", "deep"):
         of_tower = [f for f in layout.ids if f.wide] if tower == "wide" else _embedded(layout)
         num_rows = sum(f.size for f in of_tower)
@@ -58,6 +60,18 @@ def check_size(layout: FeatureLayout, config: ModelConfig, num_outputs: int, mem
                 f"the features of the {tower} part have {num_rows} ids, more than {_MOST_ROWS}; "
                 "lower their hash_buckets or bins"
             )
+
+
+def _check_pairs(layout: FeatureLayout, num_classes: int) -> None:
+    """Refuse a sampled softmax whose pairs of wide ids and classes int32 cannot count."""
+    wide = [f for f in layout.ids if f.wide]
+    num_pairs = sum(f.size for f in wide) * num_classes
+    if num_pairs > _MOST_ROWS:
+        largest = ", ".join(f.name for f in sorted(wide, key=lambda f: -f.size)[:3])
+        raise UserError(
+            f"the wide part has {num_pairs} pairs of ids and classes, more than {_MOST_ROWS}; take "
+            f"the columns of most ids out of it (towers: [deep]): {largest}"
+        )
 
 
 def _num_weights(
@@ -81,6 +95,8 @@ def _num_weights(
         ]
         cross = 2 * width * config.cross_rank if config.cross_rank else width * width
         found.append(("the cross network (model.cross_rank)", cross * config.cross_layers))
+        last = config.hidden_units[-1] + (width if config.cross_layers else 0)
+        found.append(("the output layer", last * num_outputs))
     return found
 
 

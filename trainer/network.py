@@ -14,15 +14,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.candidates import Candidates
 from trainer.columns import Tower
 from trainer.deep_part import DeepPart
 from trainer.features import FeatureLayout
-from trainer.lookups import Lookup
+from trainer.lookups import StepLookup
 from trainer.model_config import ModelConfig
 from trainer.model_size import check_size, memory_bytes
 from trainer.normalization import STATISTIC
 from trainer.optimizers import Parameter, ParameterKind
-from trainer.wide_part import WidePart
+from trainer.wide_part import SampledWidePart, WidePart
 
 # Scaled numbers are cut here before the linear and dense layers: one outlier must not move a batch.
 NUMBER_BOUND = 5.0
@@ -63,9 +64,11 @@ class WideAndDeep(keras.Model):
         self.optimizer = None  # Keras' own callbacks look for one; ours belongs to the program.
         self.stop_training = False  # set by callbacks; Keras defines it in fit only
         self.offset = offset
-        self.wide: WidePart | None = None
+        self.wide: WidePart | SampledWidePart | None = None
         self.deep: DeepPart | None = None
-        if config.towers in ("wide", "both"):
+        if config.towers in ("wide", "both") and config.softmax == "sampled":
+            self.wide = SampledWidePart(layout, num_outputs, batch_size, config.num_sampled)
+        elif config.towers in ("wide", "both"):
             self.wide = WidePart(layout, num_outputs, batch_size)
         if config.towers in ("deep", "both"):
             self.deep = DeepPart(layout, config, num_outputs, batch_size, seed, precision)
@@ -80,26 +83,34 @@ class WideAndDeep(keras.Model):
         numbers_BN: tf.Tensor,
         training: bool = False,
         seed: tf.Tensor | None = None,
+        candidates: Candidates | None = None,
     ) -> tf.Tensor:
-        """Logits (B, O) float32.
+        """Logits (B, O) float32; of candidates (B, 1 + S): the own class and the drawn ones.
 
         Args:
             ids_BF: int32 ids as `FeatureEncoder` gives them.
             numbers_BN: float32 scaled numbers.
             training: whether dropout is on.
             seed: (2,) int32; dropout is a pure function of it. Needed in training with dropout.
+            candidates: the classes to look at, where the softmax is sampled; None for all.
         """
         bounded_BN = tf.clip_by_value(numbers_BN, -NUMBER_BOUND, NUMBER_BOUND)
         logits = tf.constant(self.offset, tf.float32)
+        # In a full softmax the parts are called as ever: Keras traces what it is given.
+        chosen = {} if candidates is None else {"candidates": candidates}
+        if candidates is not None:
+            logits = candidates.columns(logits)
         if self.wide is not None:
-            logits += self.wide(ids_BF, bounded_BN)
+            logits += self.wide(ids_BF, bounded_BN, **chosen)
         if self.deep is not None:
-            logits += self.deep(ids_BF, bounded_BN, numbers_BN, training=training, seed=seed)
+            options = {"training": training, "seed": seed, **chosen}
+            logits += self.deep(ids_BF, bounded_BN, numbers_BN, **options)
         return logits
 
-    def lookups(self) -> list[Lookup]:
-        """All tables, with the features that are looked up in them."""
-        return [lookup for part in (self.wide, self.deep) if part for lookup in part.lookups]
+    def lookups(self) -> list[StepLookup]:
+        """All tables, with what is looked up in them."""
+        parts = [part for part in (self.wide, self.deep) if part]
+        return [lookup for part in parts for lookup in (*part.lookups, *part.class_lookups)]
 
     @property
     def frozen(self) -> list[tf.Variable]:
@@ -110,14 +121,14 @@ class WideAndDeep(keras.Model):
     def parameters(self) -> list[Parameter]:
         """Every trainable variable with its part, its kind, and how its gradient is applied."""
         found: list[Parameter] = []
-        towers: tuple[tuple[Tower, WidePart | DeepPart | None], ...] = (
+        tables = {id(table.table): table for table in (x.table for x in self.lookups())}
+        towers: tuple[tuple[Tower, keras.layers.Layer | None], ...] = (
             ("wide", self.wide),
             ("deep", self.deep),
         )
         for part, tower in towers:
             if tower is None:
                 continue
-            tables = {id(table.table): table for table in tower.tables}
             for weight in tower.trainable_variables:
                 table = tables.get(id(weight))
                 kind = "table" if table is not None else _kind(weight)

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from trainer.candidates import Candidates
 from trainer.class_heads import BinaryHead, ClassHead, LabelSetHead
 from trainer.config import Config
 from trainer.errors import UserError
@@ -85,8 +86,7 @@ class Objective:
         """Choose offset, scale and loss from the training label.
 
         Raises:
-            UserError: the label has one value only, the rows have no weight, or the monitored
-                metric does not exist.
+            UserError: the rows have no weight or no label, or the monitored metric does not exist.
         """
         if not statistics.mean_weight:
             raise UserError(
@@ -111,6 +111,28 @@ class Objective:
             return config
         rate = _SCALE_FREE_RATES.get(config.wide_optimizer, _WIDE_RATE / self.curvature)
         return config.model_copy(update={"wide_learning_rate": rate})
+
+    def draw(self, seed: tf.Tensor) -> tf.Tensor | None:
+        """(S,) int32 classes that a step of a sampled softmax looks at; None for all.
+
+        Args:
+            seed: (2,) int32 of step and replica.
+        """
+        return self.head.draw(seed) if isinstance(self.head, ClassHead) else None
+
+    def candidates(self, labels_BL: tf.Tensor, drawn_S: tf.Tensor | None) -> Candidates | None:
+        """The classes for rows of these labels and what was drawn; None for all."""
+        if not isinstance(self.head, ClassHead):
+            return None
+        return self.head.candidates(labels_BL, drawn_S)
+
+    def training_loss(
+        self, labels_BL: tf.Tensor, logits: tf.Tensor, candidates: Candidates | None
+    ) -> tf.Tensor:
+        """(B,) float32 loss of each row from (B, O) logits, or those of the candidates."""
+        if candidates is None or not isinstance(self.head, ClassHead):
+            return self.loss(labels_BL, logits)
+        return self.head.sampled_loss(candidates, logits)
 
     def metrics(
         self, labels_BL: np.ndarray, logits_BO: np.ndarray, weight_B: np.ndarray

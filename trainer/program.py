@@ -22,7 +22,7 @@ from trainer.distribution import Distribution
 from trainer.errors import UserError
 from trainer.input import unpack_rows
 from trainer.kept_weights import KeptWeights
-from trainer.lookups import StepIds, held_instead, merge_ids, read_rows, write_rows
+from trainer.lookups import Lookup, StepIds, held_instead, merge_ids, read_rows, write_rows
 from trainer.network import WideAndDeep
 from trainer.objective import Objective
 from trainer.optimizers import Optimizer
@@ -94,8 +94,10 @@ class Program:
             self._sparse = {
                 i: tables[id(p.variable)] for i, p in enumerate(self.parameters) if p.is_sparse
             }
-            self._notes_rows = distribution.kind == "one_device"
-            self.best = KeptWeights(self.parameters, self._sparse if self._notes_rows else {})
+            # Of those by class it is the step that draws the rows.
+            noted = {i: t for i, t in self._sparse.items() if isinstance(t, Lookup)}
+            self._notes_rows = distribution.kind == "one_device" and bool(noted)
+            self.best = KeptWeights(self.parameters, noted if self._notes_rows else {})
         self.is_compiled = _is_compiled(
             config.training.xla,
             distribution,
@@ -152,6 +154,19 @@ class Program:
             for weights in copies
         ]
 
+    def gradients(self, rows_BW: tf.Tensor) -> list[tf.Tensor | tf.IndexedSlices]:
+        """Of the loss of rows as a share of a batch, by parameter, on this device alone.
+
+        As in the first step of training, but neither clipped nor penalized, and nothing moves. Not
+        under parameter servers.
+
+        Args:
+            rows_BW: packed; B is known when this is traced.
+        """
+        step = tf.constant(0, tf.int64)
+        seed, drawn_S = self._replica_seed(step), self._draw(step)
+        return self._part_gradients(rows_BW, {}, 0, seed=seed, drawn_S=drawn_S, weights={})[1]
+
     def train(self, rows_SPW: tf.Tensor, first_step: int) -> np.ndarray:
         """S steps; (S,) float32 losses over all replicas.
 
@@ -160,7 +175,7 @@ class Program:
             first_step: steps done before.
         """
         distribution = self.distribution
-        if self._sparse and self._notes_rows:
+        if self._notes_rows:
             self.best.note(rows_SPW[:, :, : self.layout.num_ids].numpy(), first_step)
         if distribution.coordinator is None:
             losses = self.run_steps(*self._arguments(rows_SPW, first_step)).numpy()[: len(rows_SPW)]
@@ -207,7 +222,19 @@ class Program:
 
     def _replica_step(self, rows_BW: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """Move all weights by the gradient of a replica's rows; its share of the loss."""
-        return self._step_on(rows_BW, step, {})[0]
+        return self._step_on(rows_BW, step, {}, self._draw(step))[0]
+
+    def _draw(self, step: tf.Tensor) -> tf.Tensor | None:
+        return self.objective.draw(self._replica_seed(step))
+
+    def _replica_seed(self, step: tf.Tensor) -> tf.Tensor:
+        """(2,) int32, another one for each step and replica."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        words = [
+            self._seed + replica * _REPLICA_STRIDE,
+            tf.cast(step, tf.int32) * _SEEDS_PER_STEP,
+        ]
+        return tf.stack(words)
 
     def _step_around_tables(self, rows_BW: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """A step of which XLA sees large tables as the rows that it needs.
@@ -215,32 +242,35 @@ class Program:
         Which ones these are is found outside, as their number is known only when it runs, and so
         they are written, in place.
         """
-        ids_BF = unpack_rows(rows_BW, self.layout).ids
-        merged = {i: merge_ids(lookup.ids(ids_BF)) for i, lookup in self._sparse.items()}
+        drawn_S = self._draw(step)
+        parts = [unpack_rows(part, self.layout) for part in tf.split(rows_BW, self._num_parts)]
+        chosen = [self.objective.candidates(part.label, drawn_S) for part in parts]
+        merged = {}
+        for i, lookup in self._sparse.items():
+            ids = [lookup.ids(p.ids, c) for p, c in zip(parts, chosen, strict=True)]
+            merged[i] = merge_ids(tf.concat(ids, axis=0))
         step_ids = {i: ids for i, (_, ids) in merged.items()}
-        loss, moved = self._compiled_step(rows_BW, step, step_ids)
+        loss, moved = self._compiled_step(rows_BW, step, step_ids, drawn_S)
         for i, (different, _) in merged.items():
             write_rows(different, moved[i], self.optimizer.variables_of(i))
         return loss
 
     def _step_on(
-        self, rows_BW: tf.Tensor, step: tf.Tensor, step_ids: dict[int, StepIds]
+        self,
+        rows_BW: tf.Tensor,
+        step: tf.Tensor,
+        step_ids: dict[int, StepIds],
+        drawn_S: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, dict[int, list[tf.Tensor]]]:
         """A step, with only the rows `step_ids` of some tables; also gives these rows, moved."""
         held = {
             i: read_rows(ids.rows, self.optimizer.variables_of(i)) for i, ids in step_ids.items()
         }
         weights = {i: values[0] for i, values in held.items()}
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        seed = tf.stack(
-            [
-                self._seed + replica * _REPLICA_STRIDE,
-                tf.cast(step, tf.int32) * _SEEDS_PER_STEP,
-            ]
-        )
+        seed = self._replica_seed(step)
         positions = {i: ids.position for i, ids in step_ids.items()}
         loss, gradients = sum_over_parts(
-            functools.partial(self._part_gradients, seed=seed, weights=weights),
+            functools.partial(self._part_gradients, seed=seed, drawn_S=drawn_S, weights=weights),
             rows_BW,
             positions,
             num_parts=self._num_parts,
@@ -263,6 +293,7 @@ class Program:
         number: int,
         *,
         seed: tf.Tensor,
+        drawn_S: tf.Tensor | None,
         weights: dict[int, tf.Tensor],
     ) -> tuple[tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
         """Of one part of a replica's rows.
@@ -272,6 +303,7 @@ class Program:
             positions: of the ids in the rows that stand for tables, by the place of the parameter.
             number: of the part.
             seed: (2,) int32 of step and replica.
+            drawn_S: classes of a sampled softmax, the same for all parts.
             weights: the rows that stand for tables.
         """
         if number:
@@ -281,8 +313,10 @@ class Program:
         tables = {self._sparse[i].table: (weights[i], x) for i, x in positions.items()}
         with held_instead(tables), tf.GradientTape() as tape:
             tape.watch(list(weights.values()))
-            logits = self.model(batch.ids, batch.numbers, training=True, seed=seed)
-            losses_B = self.objective.loss(batch.label, logits)
+            chosen = self.objective.candidates(batch.label, drawn_S)
+            options = {} if chosen is None else {"candidates": chosen}
+            logits = self.model(batch.ids, batch.numbers, training=True, seed=seed, **options)
+            losses_B = self.objective.training_loss(batch.label, logits, chosen)
             loss = tf.reduce_sum(losses_B * batch.weight) * self._loss_scale
         return loss, tape.gradient(loss, sources)
 

@@ -66,6 +66,11 @@ class Table(keras.layers.Layer):
         """The (num_rows, width) variable to take gradients for."""
         return self.table.value
 
+    @property
+    def whole(self) -> tf.Tensor:
+        """All rows, (num_rows, width) float32: to predict, not for a training step."""
+        return tf.convert_to_tensor(_own_copy(self.variable))
+
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         """The rows of `ids`.
 
