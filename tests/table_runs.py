@@ -63,5 +63,5 @@ def outcome(files):
     del checkpoint["state.json"]  # It tells the seconds.
     served = {name: data for name, data in files.items() if name.startswith("model/variables/")}
     records = [json.loads(line) for line in files["metrics.jsonl"].decode().splitlines()]
-    history = [{k: v for k, v in record.items() if k != "seconds"} for record in records]
+    history = [{k: v for k, v in record.items() if "seconds" not in k} for record in records]
     return checkpoint, served, history, json.loads(files["report.json"])["metrics"]

@@ -148,7 +148,7 @@ def test_killed_runs_end_with_the_same_bits(tmp_path):
     assert expected.keys() == actual.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(actual[name], value, err_msg=name)
-    clock = ("seconds",)
+    clock = ("seconds", "waiting_seconds")
     strip = [{k: v for k, v in r.items() if k not in clock} for r in read_metrics(job_dir)]
     assert strip == [
         {k: v for k, v in r.items() if k not in clock} for r in read_metrics(tmp_path / "whole")

@@ -333,8 +333,8 @@ def finished_run(program, directory, callbacks=(), **training):
         **training,
     )
     state = run.go()
-    history = [{k: v for k, v in record.items() if k != "seconds"} for record in state.history]
-    rest = {**dataclasses.asdict(state), "seconds": None, "history": None}
+    history = [{k: v for k, v in record.items() if "seconds" not in k} for record in state.history]
+    rest = {**dataclasses.asdict(state), "seconds": 0, "waiting_seconds": 0, "history": None}
     reader = tf.train.load_checkpoint(f"{run.folder._path(state.step)}/variables")
     names = [n for n in reader.get_variable_to_shape_map() if n.endswith("VARIABLE_VALUE")]
     return rest, history, {name: reader.get_tensor(name).tobytes() for name in sorted(names)}

@@ -134,7 +134,7 @@ def train(config):
         if shape
     }
     return {
-        "records": [{k: v for k, v in record.items() if k != "seconds"} for record in records],
+        "records": [{k: v for k, v in record.items() if "seconds" not in k} for record in records],
         "metrics": report["metrics"],
         "storage": report["storage"],
         "statistics": (folder / "statistics.json").read_text(),

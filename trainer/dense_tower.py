@@ -5,7 +5,7 @@ Axes: B batch, D inputs, H units, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -34,7 +34,7 @@ class DenseTower(keras.layers.Layer):
         """Take the options.
 
         Args:
-            config: widths, activation, normalization, dropout, residuals, crosses.
+            config: widths, activation, normalization, dropout, residuals, crosses, softmax.
             num_outputs: O.
             seeds: of the initial weights: of each layer, then of what is beside them.
             precision: float32, or bfloat16 for the matrix products.
@@ -129,6 +129,8 @@ class HiddenLayer(keras.layers.Layer):
         self._is_residual = config.residual
         self.projection_seed: int | None = None
         self.projection: keras.layers.Layer | None = None
+        # Told of the activations, (B, H) before dropout and residual, while this is traced.
+        self.watch: Callable[[tf.Tensor], None] | None = None
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         """Create the projection that the inputs' width needs."""
@@ -158,6 +160,8 @@ class HiddenLayer(keras.layers.Layer):
             seed=seed,
             layer=self._number,
         )
+        if self.watch is not None:
+            self.watch(y)
         if training and self._dropout:
             y = dropout(y, self._dropout, seed=seed, layer=self._number)
         if not self._is_residual:

@@ -37,6 +37,7 @@ class RunState:
     Attributes:
         step: steps done.
         seconds: spent in training, over all starts.
+        waiting_seconds: of these, between calls, for the rows of the next one.
         loss_sum, loss_steps: of the steps since the last evaluation.
         best_step, best_value: of the best evaluation; None before the first.
         kept_step: of the weights that are exported; 0 before the first evaluation.
@@ -47,6 +48,7 @@ class RunState:
 
     step: int = 0
     seconds: float = 0.0
+    waiting_seconds: float = 0.0
     loss_sum: float = 0.0
     loss_steps: int = 0
     best_step: int | None = None
@@ -107,6 +109,7 @@ class TrainingLoop:
         checkpoints: CheckpointFolder,
         callbacks: keras.callbacks.CallbackList,
         stop: StopSignal,
+        probe: Callable[[int], dict[str, float]] | None = None,
     ):
         """Prepare; nothing runs yet.
 
@@ -119,9 +122,11 @@ class TrainingLoop:
             checkpoints: where they go.
             callbacks: told of calls as batches and of evaluations as epochs.
             stop: the wish to stop.
+            probe: of the number of an evaluation, from 1: what its record says of the weights as
+                training has them, before they are averaged.
         """
         self._program, self._plan, self._config = program, plan, config
-        self._state, self._evaluate = state, evaluate
+        self._state, self._evaluate, self._probe = state, evaluate, probe
         self._checkpoints, self._callbacks, self._stop = checkpoints, callbacks, stop
         self._saved_at = time.monotonic()
         self._stops = False
@@ -141,7 +146,9 @@ class TrainingLoop:
         self._callbacks.on_train_begin()
         clock = time.monotonic()
         for rows in () if state.finished else rows_of_calls:
+            arrived = time.monotonic()
             self._call(rows)
+            state.waiting_seconds += arrived - clock
             state.seconds += time.monotonic() - clock
             if self._ends_after_call():
                 break
@@ -218,11 +225,14 @@ class TrainingLoop:
             "epoch": round(state.step / plan.steps_per_epoch, 4),
             "examples": state.step * plan.batch_size,
             "seconds": round(state.seconds, 3),
+            "waiting_seconds": round(state.waiting_seconds, 3),
             "loss": state.loss_sum / state.loss_steps,
             "wide_learning_rate": float(wide_rate),
             "deep_learning_rate": float(deep_rate),
         }
         state.loss_sum, state.loss_steps = 0.0, 0
+        if self._probe is not None:
+            record |= self._probe(len(state.history) + 1)
         with averaged_weights(self._program):
             if self._evaluate is not None:
                 record |= {f"val_{name}": value for name, value in self._evaluate().items()}

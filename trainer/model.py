@@ -397,7 +397,7 @@ def _validation(
 
 def _probe(
     config: Config, program: Program, datasets: Datasets, plan: Plan
-) -> Callable[[], dict[str, float]] | None:
+) -> Callable[[int], dict[str, float]] | None:
     """What is looked at in the layers at each evaluation; None where nobody asks for it."""
     if config.evaluation.report == "none" or not program.distribution.is_chief:
         return None
