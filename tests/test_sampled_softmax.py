@@ -1,7 +1,9 @@
 """A sampled softmax in a run: its steps against those of the full one, and what is exported."""
 
 import dataclasses
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import tensorflow as tf
 from tiny_table import LAYOUT, ROWS, make_config, make_features, statistics_of
 
 from trainer import class_tables
+from trainer.candidates import ClassSampler
 from trainer.config import parse_config
 from trainer.errors import UserError
 from trainer.input import unpack_rows
@@ -18,6 +21,9 @@ from trainer.objective import Objective
 from trainer.program import Program
 from trainer.rows import pack_rows
 from trainer.strategy import make_one_device
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+import benchmark_softmax
 
 K, BATCH = 12, 8
 SGD = {"wide_optimizer": "sgd", "deep_optimizer": "sgd", "momentum": 0, "wide_learning_rate": 0.1}
@@ -80,7 +86,9 @@ def states(program):
 
 def test_of_many_draws_a_step_is_that_of_the_full_softmax():
     full = make_program(softmax="full")
-    sampled = make_program(num_sampled=20_000)
+    # More draws than classes are refused, as there is no gain in them.
+    sampled = make_program(num_sampled=5)
+    sampled.objective.head._sampler = ClassSampler(sampled.objective.head._mass_K, 20_000)
     logits = [p.model(*map(tf.constant, make_features(9))).numpy() for p in (full, sampled)]
     assert logits[0].shape == logits[1].shape == (9, K)
     rows = make_rows()
@@ -155,6 +163,21 @@ def test_updates_by_rows_are_those_of_whole_tables(monkeypatch):
 def test_what_does_not_fit_is_refused(label, model, message):
     with pytest.raises(UserError, match=message):
         make_config(label={"column": "y", "task": "multiclass"} | label, model=model)
+
+
+def test_as_many_draws_as_classes_are_refused_and_the_log_says_how_many_there_are():
+    with pytest.raises(UserError, match=f"model.num_sampled is {K} of {K} classes; lower it"):
+        make_program(num_sampled=K)
+    assert make_program().objective.describe().endswith("sampled softmax, 5 classes drawn a step")
+
+
+@pytest.mark.slow
+def test_what_is_learned_is_within_one_percent_of_the_full_softmax():
+    options = ["--classes=2000", "--rows=60000", "--epochs=12", "--batch_size=512"]
+    found = benchmark_softmax.measure(benchmark_softmax.parse([*options, "--num_sampled=512"]))
+    full, sampled = found["full"], found["sampled 512"]
+    assert sampled["log_loss"] < 1.01 * full["log_loss"]
+    assert sampled["accuracy"] > full["accuracy"] - 0.01
 
 
 @pytest.mark.slow

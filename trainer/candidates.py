@@ -25,7 +25,8 @@ import tensorflow as tf
 
 from trainer.dropout import random_bits
 
-# Classes are drawn by their share to this power.
+# Classes are drawn by their share to this power. Of 512 draws of 2,000 classes the test log loss
+# was 3.4526 with 0.75 and 3.4541 with 1, 3.4386 of the full softmax (benchmark_softmax.py).
 _POWER = 0.75
 _RANGE = 2**31
 # Other bits than those of dropout and noise.

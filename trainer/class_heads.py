@@ -121,6 +121,11 @@ class ClassHead:
         self.loss_name, self._loss = _loss_of(config.model)
         self._sampler: ClassSampler | None = None
         if config.model.softmax == "sampled":
+            if config.model.num_sampled >= self.num_outputs:
+                raise UserError(
+                    f"model.num_sampled is {config.model.num_sampled} of {self.num_outputs} "
+                    "classes; lower it, or use model.softmax full"
+                )
             self._sampler = ClassSampler(self._mass_K, config.model.num_sampled)
         self._train_share_K = count_K / count_K.sum()
         share_K = np.maximum(self._train_share_K, _LEAST_RATE)
@@ -181,7 +186,10 @@ class ClassHead:
     def describe(self) -> str:
         """Of the start log."""
         text = f"multiclass, {self.loss_name}, {self.num_outputs} classes: "
-        return text + listed(self.classes[:10]) + _weights_text(self.weights)
+        text += listed(self.classes[:10]) + _weights_text(self.weights)
+        if self._sampler is None:
+            return text
+        return text + f"; sampled softmax, {self._sampler.num_sampled} classes drawn a step"
 
 
 class LabelSetHead:
