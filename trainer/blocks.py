@@ -6,24 +6,18 @@ Sits between `reader.py`, which knows files, and `rows.py`, which keeps encoded 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 
-from trainer.bag_encoders import BagSplitter
 from trainer.cells import Problem
-from trainer.columns import BAG_KINDS, Datetime
+from trainer.column_summaries import ColumnSummaries
 from trainer.config import Config
 from trainer.data_files import Part, format_of
-from trainer.datetime_encoders import DatetimeSeconds
-from trainer.encoders import to_floats
-from trainer.features import FeatureEncoder, geo_numbers, read_columns
+from trainer.features import FeatureEncoder, read_columns
 from trainer.labels import LabelEncoder, with_classes
 from trainer.memory_tables import DataFile
 from trainer.parallel import map_in_order
@@ -32,7 +26,7 @@ from trainer.row_stores import MEGABYTE
 from trainer.rows import pack_rows
 from trainer.schema import Schema
 from trainer.splits import KeptNegatives, Split, row_ids, splits_of
-from trainer.statistics import StatisticsBuilder, Summary, TableStatistics
+from trainer.statistics import Summary, TableStatistics
 from trainer.tfrecord_files import TFRecordFile
 
 
@@ -181,65 +175,17 @@ class DataPart:
             weight = weight * self._negatives.factor(self.labels(block)[:, 0])
         return weight
 
-    def statistics(self) -> TableStatistics:
-        """One pass over the blocks."""
-        schema = self._schema
-        raw_numbers = [c.name for c in schema.feature_inputs if c.dtype == "float"]
-        vectors = {
-            c.name: [f"{c.name}.{i}" for i in range(c.size)]
-            for c in schema.feature_inputs
-            if c.dtype == "vector"
-        }
-        geo_names = [name for name in schema.numeric_features if name not in schema.columns]
-        times = {
-            name: DatetimeSeconds(name, column)
-            for name, column in schema.of_kind(Datetime).items()
-            if column.numbers
-        }
-        labels = self._labels
-        splitters = {n: BagSplitter(n, column) for n, column in schema.of_kind(*BAG_KINDS).items()}
-        builder = StatisticsBuilder(
-            numbers=[
-                *raw_numbers,
-                *geo_names,
-                *itertools.chain(*vectors.values()),
-                *(name for seconds in times.values() for name in seconds.names),
-                *labels.number_columns,
-            ],
-            categories=(*schema.counted_columns, *labels.counted_columns),
-            bags=tuple(splitters),
-            label=None if schema.label.has_classes else schema.label.column,
-        )
-        # One graph: op by op, the geography took 0.8 of 2.0 us a row.
-        compute_geo = tf.function(
-            lambda numbers: geo_numbers(schema, numbers), reduce_retracing=True, autograph=False
-        )
+    def statistics(self, blocks: Iterable[Block] | None = None) -> TableStatistics:
+        """One pass over the blocks: all, or those of `blocks` that are given."""
+        columns = ColumnSummaries(self._schema, self._labels)
 
         def summarize(read: Block) -> Summary:
             block = self._own_rows(read)
-            columns: dict[str, Any] = {
-                name: block.columns[name].to_numpy(zero_copy_only=False) for name in raw_numbers
-            }
-            if geo_names:
-                numbers = {name: tf.constant(values) for name, values in columns.items()}
-                columns |= {name: value.numpy() for name, value in compute_geo(numbers).items()}
-            for name, parts in vectors.items():
-                columns |= zip(parts, to_floats(block.columns[name]).T, strict=True)
-            for seconds in times.values():
-                columns |= seconds.numbers(block.columns)
-            columns |= {name: block.columns[name] for name in schema.counted_columns}
-            columns |= {name: split(block.columns) for name, split in splitters.items()}
-            columns |= {name: block.columns[name] for name in labels.number_columns}
-            for name in schema.label.raw_columns:
-                if name in labels.counted_columns:
-                    columns[name] = labels.tokens_of(block.columns[name])
-                elif not schema.label.has_classes:
-                    columns[name] = self.labels(block)[:, 0]
-            return builder.summarize(columns, row_ids(block), self.weight(block))
+            return columns.summarize(block.columns, row_ids(block), self.weight(block))
 
-        for summary in map_in_order(summarize, self.reader.read()):
-            builder.take(summary)
-        found = with_classes(schema.label, builder.finalize())
+        for summary in map_in_order(summarize, self.reader.read() if blocks is None else blocks):
+            columns.take(summary)
+        found = with_classes(self._schema.label, columns.finalize())
         if self._negatives.rate < 1 and found.label is not None:
             mean = self._negatives.true_mean(found.label.mean)
             label = dataclasses.replace(found.label, mean=mean, sd=math.sqrt(mean * (1 - mean)))
