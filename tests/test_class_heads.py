@@ -152,14 +152,26 @@ def test_a_weight_of_no_class_names_the_nearest():
         ClassHead(config, statistics({"apples": 3.0, "pear": 2.0}))
 
 
-def test_one_class_is_nothing_to_learn():
-    with pytest.raises(UserError, match="label 'y' has 1 class in the 10 training rows"):
-        class_head({"a": 10.0, "b": 0.0})
+def test_one_class_is_learned_with_a_warning(caplog):
+    head = class_head({"a": 10.0, "b": 0.0})
+    assert "label 'y' has one value, a, in all 10 training rows" in caplog.text
+    assert head.prediction(tf.constant(head.offset[None], tf.float32)).numpy()[0, 0] > 0.99
 
 
-def test_labels_that_never_change_are_nothing_to_learn():
-    with pytest.raises(UserError, match="each label is in all 10 training rows or in none"):
-        label_head({"a": 10.0, "b": 0.0})
+def test_a_class_alone_has_the_least_curvature():
+    assert class_head({"a": 10.0}).curvature == 0.05
+
+
+def test_no_class_is_refused():
+    with pytest.raises(UserError, match="label 'y' has no class in the 10 training rows"):
+        class_head({"a": 0.0, "b": 0.0})
+
+
+def test_labels_that_never_change_are_learned_with_a_warning(caplog):
+    head = label_head({"a": 10.0, "b": 0.0})
+    assert "label 'y' has one value, each label or none, in all 10" in caplog.text
+    found = head.prediction(tf.constant(head.offset[None], tf.float32)).numpy()[0]
+    assert found[0] > 0.99 and found[1] < 0.01
 
 
 def test_a_class_with_a_line_break_is_refused():

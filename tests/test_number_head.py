@@ -1,12 +1,14 @@
 """trainer.number_head: counts and logarithms; the other losses are in test_objective."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from tiny_table import make_config, statistics_of
 
 from trainer.errors import UserError
-from trainer.number_head import NumberHead
+from trainer.number_head import NumberHead, label_numbers
 
 COUNTS = np.array([0, 1, 1, 2, 6], np.float32)
 
@@ -66,6 +68,19 @@ def test_the_constant_is_the_mean_of_what_is_learned(transform):
     assert found[0] == pytest.approx(mean if transform == "none" else np.expm1(mean), rel=1e-6)
 
 
-def test_a_label_without_numbers_is_refused():
-    with pytest.raises(UserError, match="label 'y' is 2 in all 2 training rows"):
-        head_of([2.0, 2.0])
+def test_a_label_of_one_value_is_learned_with_a_warning(caplog):
+    head = head_of([2.0, 2.0])
+    assert "label 'y' has one value, 2, in all 2 training rows" in caplog.text
+    found = head.prediction(tf.constant([[0.0], [0.5]])).numpy()
+    assert found.tolist() == [2.0, 2.5]
+
+
+def test_counts_that_are_all_0_have_a_finite_logit():
+    head = head_of([0.0, 0.0], loss="poisson")
+    assert np.isfinite(head.offset).all()
+    assert head.prediction(tf.constant(head.offset[None], tf.float32)).numpy()[0] < 1e-5
+
+
+def test_statistics_of_another_label_are_refused():
+    with pytest.raises(UserError, match="the statistics have no numbers of the label 'y'"):
+        label_numbers(make_config(), dataclasses.replace(statistics_of([1.0, 2.0]), label=None))

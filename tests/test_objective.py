@@ -147,11 +147,6 @@ def test_the_first_finite_value_is_the_best_and_no_other_ever_is():
         assert not objective.is_better(value, 1.0, 0.0)
 
 
-def test_a_label_of_one_value_is_refused():
-    with pytest.raises(UserError, match=r"label 'y' is 2 in all 3 training rows; there is noth"):
-        objective_of(labels=[2.0, 2.0, 2.0])
-
-
 def test_rows_without_weight_are_refused():
     config = make_config(columns={"age": "numeric", "w": "weight"})
     statistics = statistics_of(LABELS, np.zeros(5, np.float32))

@@ -28,6 +28,7 @@ from trainer.losses import (
 )
 from trainer.metrics import Evaluator, RowEvaluator, Vector, binary_metrics
 from trainer.model_config import ModelConfig
+from trainer.number_head import label_numbers, warn_of_one_value
 from trainer.statistics import TableStatistics
 
 # The offset of a class that no training row has would be infinite.
@@ -50,17 +51,11 @@ class BinaryHead:
         """Choose the offset and the loss.
 
         Raises:
-            UserError: the label has one value only, or a class of the weights does not exist.
+            UserError: no row has the positive class, or one of the weights does not exist.
         """
-        label = statistics.label
-        if label is None or label.minimum == label.maximum:
-            value = "absent" if label is None else f"{label.minimum:g}"
-            raise UserError(
-                f"label {config.label.name!r} is {value} in all {statistics.num_rows} training "
-                "rows; there is nothing to learn. Check label.column and label.positive"
-            )
+        label = label_numbers(config, statistics)
         self.train_mean = label.mean
-        self.threshold = config.evaluation.threshold
+        self.threshold = config.evaluation.threshold_rule.while_training
         self.loss_name, self._loss = _loss_of(config.model)
         rate = _clipped(label.mean, _LEAST_RATE)
         names = [str(value) for value in config.label.class_values]
@@ -95,10 +90,11 @@ class BinaryHead:
         """(B,) float32 probabilities of the positive class."""
         return tf.sigmoid(logits_BO[:, 0])
 
-    def evaluator(self) -> Evaluator:
+    def evaluator(self, thresholds: Sequence[float] = ()) -> Evaluator:
         """Metrics of the probabilities and, by the threshold, of the decisions."""
+        (threshold,) = thresholds or (self.threshold,)
         return RowEvaluator(
-            lambda label, logit, weight: binary_metrics(label, logit, weight, self.threshold)
+            lambda label, logit, weight: binary_metrics(label, logit, weight, threshold)
         )
 
     def describe(self) -> str:
@@ -114,11 +110,16 @@ class ClassHead:
         """Choose the offsets and the loss.
 
         Raises:
-            UserError: the label has one class only, or a class of the weights does not exist.
+            UserError: the label has no class, or a class of the weights does not exist.
         """
         self.classes, count_K = _counts_of(config.label, statistics)
         self.num_outputs = len(self.classes)
         self.loss_name, self._loss = _loss_of(config.model)
+        self._train_share_K = count_K / count_K.sum()
+        share_K = np.maximum(self._train_share_K, _LEAST_RATE)
+        balanced_K = 1 / (self.num_outputs * share_K)
+        self.weights = class_weights(config.model, self.classes, balanced_K)
+        self._mass_K = share_K * self.weights
         self._sampler: ClassSampler | None = None
         if config.model.softmax == "sampled":
             if config.model.num_sampled >= self.num_outputs:
@@ -127,11 +128,6 @@ class ClassHead:
                     "classes; lower it, or use model.softmax full"
                 )
             self._sampler = ClassSampler(self._mass_K, config.model.num_sampled)
-        self._train_share_K = count_K / count_K.sum()
-        share_K = np.maximum(self._train_share_K, _LEAST_RATE)
-        balanced_K = 1 / (self.num_outputs * share_K)
-        self.weights = class_weights(config.model, self.classes, balanced_K)
-        self._mass_K = share_K * self.weights
         has_offset = config.model.output_offset == "mean"
         self.offset = (
             np.log(self._mass_K / self._mass_K.sum()) if has_offset else np.zeros(self.num_outputs)
@@ -179,7 +175,7 @@ class ClassHead:
         """(B, K) float32 probabilities, in the order of the classes."""
         return tf.nn.softmax(logits_BO)
 
-    def evaluator(self) -> Evaluator:
+    def evaluator(self, thresholds: Sequence[float] = ()) -> Evaluator:
         """Metrics of the probabilities and of the most probable class."""
         return ClassEvaluator(self.classes)
 
@@ -203,18 +199,15 @@ class LabelSetHead:
         """Choose the offsets and the loss.
 
         Raises:
-            UserError: no label is ever there or always, or one of the weights does not exist.
+            UserError: there is no label, or one of the weights does not exist.
         """
         self.classes, count_K = _counts_of(config.label, statistics)
         self.num_outputs = len(self.classes)
-        self.threshold = config.evaluation.threshold
+        self.threshold = config.evaluation.threshold_rule.while_training
         self.loss_name, self._loss = _loss_of(config.model)
         self._rate_K = count_K / statistics.num_rows
         if not ((self._rate_K > 0) & (self._rate_K < 1)).any():
-            raise UserError(
-                f"label {config.label.name!r}: each label is in all {statistics.num_rows} training "
-                "rows or in none; there is nothing to learn"
-            )
+            warn_of_one_value(config.label.name, "each label or none", statistics)
         rate_K = np.clip(self._rate_K, _LEAST_RATE, 1 - _LEAST_RATE)
         self.weights = class_weights(config.model, self.classes, (1 - rate_K) / rate_K)
         self._mass_2K = np.stack([1 - rate_K, rate_K * self.weights])
@@ -248,9 +241,9 @@ class LabelSetHead:
         """(B, K) float32 probabilities, in the order of the labels."""
         return tf.sigmoid(logits_BO)
 
-    def evaluator(self) -> Evaluator:
-        """Metrics of the probabilities and, by the threshold, of the decisions."""
-        return LabelSetEvaluator(self.classes, self.threshold)
+    def evaluator(self, thresholds: Sequence[float] = ()) -> Evaluator:
+        """Metrics of the probabilities and, by the thresholds, of the decisions."""
+        return LabelSetEvaluator(self.classes, thresholds or (self.threshold,))
 
     def describe(self) -> str:
         """Of the start log."""
@@ -285,15 +278,17 @@ def _counts_of(label: Label, statistics: TableStatistics) -> tuple[tuple[str, ..
     """Names and counts of the classes.
 
     Raises:
-        UserError: fewer than two have rows, or a name has a line break.
+        UserError: none has rows, or a name has a line break.
     """
     names = tuple(name for name, _ in statistics.classes)
     counts = np.array([count for _, count in statistics.classes])
-    if np.count_nonzero(counts) < 2 and (label.task == "multiclass" or not len(names)):
+    if not counts.any():
         raise UserError(
-            f"label {label.name!r} has {int(np.count_nonzero(counts))} class in the "
-            f"{statistics.num_rows} training rows; there is nothing to learn"
+            f"label {label.name!r} has no class in the {statistics.num_rows} training rows; check "
+            "label.column and label.classes"
         )
+    if label.task == "multiclass" and np.count_nonzero(counts) == 1:
+        warn_of_one_value(label.name, names[int(np.argmax(counts))], statistics)
     broken = next((name for name in names if len(name.splitlines()) > 1), None)
     if broken is not None:
         raise UserError(

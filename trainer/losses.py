@@ -121,4 +121,4 @@ def softmax_curvature(share_K: Vector, mass_K: Vector, gamma: float) -> float:
         second += 2 * gamma * rest ** (gamma - 1) / p
         second -= gamma * (gamma - 1) * rest ** (gamma - 2) * np.log(p)
     trace_K = second * p**2 * (1 - 2 * p + squares) + 2 * first * p * (squares - p)
-    return float((mass_K * trace_K).sum()) / (len(p) - 1)
+    return float((mass_K * trace_K).sum()) / max(len(p) - 1, 1)

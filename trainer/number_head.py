@@ -5,7 +5,9 @@ Axes: B rows, O = 1 outputs, L = 1 labels.
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -14,9 +16,13 @@ import tensorflow as tf
 from trainer.config import Config
 from trainer.errors import UserError
 from trainer.metrics import Evaluator, Metrics, RowEvaluator, Vector, regression_metrics
-from trainer.statistics import TableStatistics
+from trainer.statistics import NumberStatistics, TableStatistics
+
+logger = logging.getLogger(__name__)
 
 HEAVY_TAIL_KURTOSIS = 10.0
+# A mean count of 0 would have the logit -infinity.
+_LEAST_COUNT = 1e-6
 
 
 class NumberHead:
@@ -28,15 +34,9 @@ class NumberHead:
         """Choose the loss, the scale and the offset.
 
         Raises:
-            UserError: the label has one value only.
+            UserError: the statistics are those of another kind of label.
         """
-        label = statistics.label
-        if label is None or label.minimum == label.maximum:
-            value = "absent" if label is None else f"{label.minimum:g}"
-            raise UserError(
-                f"label {config.label.name!r} is {value} in all {statistics.num_rows} training "
-                "rows; there is nothing to learn. Check label.column and label.positive"
-            )
+        label = label_numbers(config, statistics)
         model = config.model
         self.loss_name: str = model.loss
         if model.loss == "auto":
@@ -47,9 +47,10 @@ class NumberHead:
         self.train_mean = label.mean
         self.mean, self.scale, offset = 0.0, 1.0, 0.0
         if model.standardize_target and not self.is_count:
-            self.mean, self.scale = label.mean, label.sd
+            # A label of one value has no deviation to learn in.
+            self.mean, self.scale = label.mean, label.sd or 1.0
         elif model.output_offset == "mean":
-            offset = math.log(label.mean) if self.is_count else label.mean
+            offset = _log(label.mean) if self.is_count else label.mean
         self.offset = np.array([offset])
 
     @property
@@ -66,7 +67,7 @@ class NumberHead:
     def constant_logits(self) -> Vector:
         """(O,) logits of the training mean."""
         if self.is_count:
-            return np.array([math.log(self.train_mean)])
+            return np.array([_log(self.train_mean)])
         return np.array([(self.train_mean - self.mean) / self.scale])
 
     def loss(self, labels_BL: tf.Tensor, logits_BO: tf.Tensor) -> tf.Tensor:
@@ -90,7 +91,7 @@ class NumberHead:
         value_B = self.mean + self.scale * logits_BO[:, 0]
         return tf.math.expm1(value_B) if self.is_log else value_B
 
-    def evaluator(self) -> Evaluator:
+    def evaluator(self, thresholds: Sequence[float] = ()) -> Evaluator:
         """Metrics in the label's own units."""
         return RowEvaluator(self._metrics)
 
@@ -102,10 +103,52 @@ class NumberHead:
         shown = f"exp({target}) - 1" if self.is_log else f"({target})"
         return f"regression, {self.loss_name}, target {shown}"
 
-    def _metrics(self, label_B: Vector, logit_B: Vector, weight_B: Vector) -> Metrics:
+    def in_units(self, label_B: Vector, logit_B: Vector) -> tuple[Vector, Vector]:
+        """Labels as they are learned and logits, as labels and predictions in the label's units."""
         if self.is_count:
-            return regression_metrics(label_B, np.exp(logit_B), weight_B, is_count=True)
+            return label_B, np.exp(logit_B)
         value_B = self.mean + self.scale * logit_B
         if self.is_log:
-            label_B, value_B = np.expm1(label_B.astype(np.float64)), np.expm1(value_B)
-        return regression_metrics(label_B, value_B, weight_B)
+            return np.expm1(label_B.astype(np.float64)), np.expm1(value_B)
+        return label_B, value_B
+
+    def _metrics(self, label_B: Vector, logit_B: Vector, weight_B: Vector) -> Metrics:
+        label_B, value_B = self.in_units(label_B, logit_B)
+        return regression_metrics(label_B, value_B, weight_B, is_count=self.is_count)
+
+
+def _log(mean_count: float) -> float:
+    return math.log(max(mean_count, _LEAST_COUNT))
+
+
+def label_numbers(config: Config, statistics: TableStatistics) -> NumberStatistics:
+    """The statistics of a label that is a number; of one value it is worth a warning.
+
+    Raises:
+        UserError: they are those of another kind of label, or no row has the positive class.
+    """
+    label, name = statistics.label, config.label.name
+    if label is None:
+        raise UserError(
+            f"the statistics have no numbers of the label {name!r}; data.statistics_path was "
+            "written for another task. Leave it out to compute them"
+        )
+    if config.label.positive is not None and not label.maximum:
+        raise UserError(
+            f"label.positive {config.label.positive!r} is in none of the {statistics.num_rows} "
+            f"training rows of {name!r}; check how it is written there"
+        )
+    if label.minimum == label.maximum:
+        warn_of_one_value(name, f"{label.minimum:g}", statistics)
+    return label
+
+
+def warn_of_one_value(name: str, value: str, statistics: TableStatistics) -> None:
+    """Say that a model of a constant comes out."""
+    logger.warning(
+        "label %r has one value, %s, in all %d training rows: the model can say that and no more. "
+        "Check label.column and the rows",
+        name,
+        value,
+        statistics.num_rows,
+    )

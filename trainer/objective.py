@@ -8,8 +8,9 @@ Axes: B rows, O outputs, L labels.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,9 @@ import tensorflow as tf
 
 from trainer.candidates import Candidates
 from trainer.class_heads import BinaryHead, ClassHead, LabelSetHead
+from trainer.calibration import CalibratedEvaluator, Calibration
 from trainer.config import Config
+from trainer.decision import Decision, undecided
 from trainer.errors import UserError
 from trainer.metric_names import resolve_monitor
 from trainer.metrics import Evaluator, Metrics, Vector
@@ -62,8 +65,8 @@ class Head(Protocol):
         """Float32 scores that are served: (B,) values or probabilities, or (B, O) of these."""
         ...
 
-    def evaluator(self) -> Evaluator:
-        """Takes in rows and gives the metrics of the task."""
+    def evaluator(self, thresholds: Sequence[float] = ()) -> Evaluator:
+        """Takes in rows and gives the metrics of the task, by thresholds other than its own."""
         ...
 
     def describe(self) -> str:
@@ -96,7 +99,8 @@ class Objective:
         self.head = _HEADS[self.task](config, statistics)
         self.num_outputs, self.offset = self.head.num_outputs, self.head.offset
         self.loss_name = self.head.loss_name
-        self.loss, self.prediction = self.head.loss, self.head.prediction
+        self.loss = self.head.loss
+        self.decision = undecided(config.evaluation, self.task)
         self.monitor, goal = resolve_monitor(config.training.monitor, self.task, config.model.loss)
         self.maximize = goal == "maximize"
 
@@ -134,11 +138,33 @@ class Objective:
             return self.loss(labels_BL, logits)
         return self.head.sampled_loss(candidates, logits)
 
+    def with_decision(self, decision: Decision) -> Objective:
+        """The same with a calibration and thresholds: of scores and metrics, never of the loss."""
+        decided = copy.copy(self)
+        decided.decision = decision
+        return decided
+
+    def prediction(self, logits_BO: tf.Tensor) -> tf.Tensor:
+        """Float32 scores that are served, calibrated: see `Head.prediction`."""
+        return self.head.prediction(calibrated(logits_BO, self.decision.calibration))
+
+    def raw_prediction(self, logits_BO: tf.Tensor) -> tf.Tensor:
+        """The scores without the calibration."""
+        return self.head.prediction(logits_BO)
+
+    def evaluator(self) -> Evaluator:
+        """Takes in logits and gives the metrics of the calibrated scores and the decisions."""
+        evaluator = self.head.evaluator(self.decision.thresholds)
+        calibration = self.decision.calibration
+        if calibration.kind == "none":
+            return evaluator
+        return CalibratedEvaluator(evaluator, calibration)
+
     def metrics(
         self, labels_BL: np.ndarray, logits_BO: np.ndarray, weight_B: np.ndarray
     ) -> Metrics:
         """Metrics of the task over all rows, in the label's own units."""
-        evaluator = self.head.evaluator()
+        evaluator = self.evaluator()
         evaluator.add(labels_BL, logits_BO, weight_B)
         return evaluator.result()
 
@@ -153,3 +179,27 @@ class Objective:
     def describe(self) -> str:
         """One line for the start log."""
         return self.head.describe()
+
+
+def calibrated(logits_BO: tf.Tensor, calibration: Calibration) -> tf.Tensor:
+    """(B, O) float32 logits after `Calibration.apply`."""
+    if calibration.kind == "none":
+        return logits_BO
+    logits_BO = tf.cast(logits_BO, tf.float32)
+    if calibration.kind == "isotonic":
+        return _interpolated(logits_BO, calibration)
+    return logits_BO * tf.constant(calibration.scales) + tf.constant(calibration.shifts)
+
+
+def _interpolated(logits_BO: tf.Tensor, calibration: Calibration) -> tf.Tensor:
+    """Straight lines between the knots, as `np.interp` has them."""
+    knots, values = tf.constant(calibration.knots), tf.constant(calibration.values)
+    if len(calibration.knots) == 1:
+        return tf.fill(tf.shape(logits_BO), values[0])
+    # A knot ends the line before it: above is the first that is not below the logit.
+    above = tf.clip_by_value(tf.searchsorted(knots, tf.reshape(logits_BO, [-1])), 1, len(knots) - 1)
+    above = tf.reshape(above, tf.shape(logits_BO))
+    low, high = tf.gather(knots, above - 1), tf.gather(knots, above)
+    share = tf.clip_by_value((logits_BO - low) / (high - low), 0.0, 1.0)
+    low_value, high_value = tf.gather(values, above - 1), tf.gather(values, above)
+    return low_value + share * (high_value - low_value)
