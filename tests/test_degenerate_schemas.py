@@ -1,4 +1,7 @@
-"""Tables of odd shapes train, export and answer: each case is a run of a few steps."""
+"""Tables of odd shapes train, export and answer: each case is a run of a few steps.
+
+20,000 classes are in test_sampled_softmax.
+"""
 
 import numpy as np
 import pandas as pd
@@ -98,19 +101,6 @@ def test_two_thousand_numbers(tmp_path):
     rows = pd.DataFrame(values, columns=names).assign(y=LABEL)
     predicted = train(tmp_path, {"f_{0000..1999}": "numeric"}, rows)
     assert predicted["probability"].nunique() > 100
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("softmax", ["full", "sampled"])
-def test_twenty_thousand_classes(tmp_path, softmax):
-    num_rows = 40_000
-    group = RNG.integers(0, 100, num_rows)
-    label = (group * 200 + RNG.integers(0, 200, num_rows)).astype(str)
-    rows = pd.DataFrame({"group": group.astype(str), "y": label})
-    predicted = train(
-        tmp_path, {"group": "categorical"}, rows, task="multiclass", model={"softmax": softmax}
-    )
-    assert len(predicted["top_classes"][0]) == 10
 
 
 @pytest.mark.slow
