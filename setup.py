@@ -46,7 +46,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["trainer", "trainer.*"]),
-    package_data={"trainer": ["*.yaml"]},
+    package_data={"trainer": ["*.yaml"], "trainer.insight": ["*.j2"]},
     install_requires=[
         "keras>=3.10,<4",
         # No upper bound: a new major appears every quarter and seldom removes anything.
@@ -59,6 +59,9 @@ setup(
         # The only releases are dev versions: ">=0.1.0" would match none of them.
         "cloudml-hypertune>=0.1.0.dev6,<0.2",
         "google-cloud-storage>=2.14,<4",
+        # For report.html.
+        "Jinja2>=3,<4",
+        "matplotlib>=3.8,<4",
     ],
     extras_require={
         "cpu": [
@@ -72,7 +75,7 @@ setup(
         "compare": COMPARE,
         # Plots of scripts/benchmark.py, and its peer that goes along with the trainer's packages;
         # the others need an environment of their own: scripts/benchmark_peers/requirements.txt.
-        "benchmark": ["lightgbm>=4,<5", "matplotlib>=3.8,<4", "pandas>=2,<4"],
+        "benchmark": ["lightgbm>=4,<5", "pandas>=2,<4"],
         "dev": [
             *VERTEX,
             *LOCAL,

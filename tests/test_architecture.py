@@ -27,7 +27,9 @@ ORDER = re.findall(
     cross_network dense_tower piecewise_linear wide_part deep_part network losses number_head
     class_heads objective kept_weights distribution strategy accumulation program checkpoint
     evaluation loop tuning observers serving answers parity replay export run_folder run_lock report
-    evidence curves layer_probe health illness training_illnesses data_illnesses doctor insights
+    evidence chart_style evaluation_charts run_charts report_tables page_sections page model_card
+    page_files origin curves layer_probe health illness training_illnesses data_illnesses doctor verdict
+    insights
     sidecar trained_model model folds task table_sinks convert
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data

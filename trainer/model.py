@@ -34,7 +34,7 @@ from trainer.evaluation import Measured, averaged_weights, evaluate, evaluate_co
 from trainer.export import ExportReport, export_model
 from trainer.input import TrainingRows, training_chunks
 from trainer.insight.evidence import Evidence
-from trainer.insight.insights import collect
+from trainer.insight.insights import collect, present
 from trainer.insight.layer_probe import LayerProbe, fixed_rows
 from trainer.loop import RunState, StopSignal, TrainingLoop
 from trainer.metrics import Metrics
@@ -214,6 +214,7 @@ def train_and_evaluate(
             kept = {name: found.kept for name, found in measured.items()}
             evidence = Evidence(config, datasets, program, state, kept, folder, summary)
             summary |= collect(evidence)
+            present(summary, folder)
         folder.complete(summary)
         report.log_summary(summary)
         distribution.wait_for_peers()

@@ -28,10 +28,20 @@ _FREE_SETTINGS = (
     "training.communication",
     "training.logical_cpus",
     "training.peer_timeout_seconds",
+    "training.profile_steps",
 )
 
 
-_FILES = ("config.yaml", "statistics.json", "metrics.jsonl", "report.json", "run.json")
+_FILES = (
+    "config.yaml",
+    "statistics.json",
+    "metrics.jsonl",
+    "report.html",
+    "model_card.md",
+    "tables",
+    "report.json",
+    "run.json",
+)
 
 Identity = dict[str, dict[str, Any]]
 

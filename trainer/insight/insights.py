@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from trainer import storage
 from trainer.errors import Interrupted
-from trainer.insight import curves
+from trainer.insight import curves, model_card, origin, page_files, verdict
 from trainer.insight.evidence import Evidence, Sections
+from trainer.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +23,7 @@ Producer = Callable[[Evidence], Sections]
 # In this order; a later one finds the sections of the earlier ones in `evidence.report`. Each
 # gives its keys of report.json, as plain numbers, texts, lists and dicts: {} where it has nothing
 # to say.
-PRODUCERS: tuple[Producer, ...] = (curves.produce,)
+PRODUCERS: tuple[Producer, ...] = (origin.produce, curves.produce, verdict.produce)
 
 # A model that is trained and exported is worth more than a page: a section that fails is left out.
 # Tests set () here, so that they see the failure itself.
@@ -38,19 +41,37 @@ def collect(evidence: Evidence, producers: Sequence[Producer] = PRODUCERS) -> Se
     for produce in producers:
         started = time.monotonic()
         name = produce.__module__.rpartition(".")[2]
-        try:
+        with _forgiving(name):
             found = rounded(produce(evidence._replace(report={**evidence.report, **sections})))
             json.dumps(found)
-        except Interrupted:
-            raise
-        except FORGIVEN as error:
-            logger.warning(
-                "the report has no %s: %s: %s", name, type(error).__name__, str(error)[:500]
-            )
-            continue
-        sections |= found
+            sections |= found
         logger.debug("%s took %.2f s", name, time.monotonic() - started)
     return sections
+
+
+def present(report: Mapping[str, Any], folder: RunFolder) -> None:
+    """Write the page, the card and the tables of a report.
+
+    The card goes to the model's assets.extra too, so that it travels with the model.
+
+    Raises:
+        Interrupted: a signal came, or Cloud Storage does not answer.
+    """
+    with _forgiving("page"):
+        page_files.write_pages(report, folder.job_dir)
+        card = storage.join(folder.model_dir, "assets.extra", "model_card.md")
+        storage.write_text(card, model_card.card_of(report))
+
+
+@contextlib.contextmanager
+def _forgiving(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Interrupted:
+        raise
+    except FORGIVEN as error:
+        text = f"{type(error).__name__}: {error}"
+        logger.warning("the report has no %s: %s", name, text[:500])
 
 
 def rounded(value: Any) -> Any:

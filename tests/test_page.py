@@ -1,0 +1,137 @@
+"""trainer.insight.page: one file, whose numbers are the report's and whose texts are only texts."""
+
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from planted_reports import EVIL, TASKS, planted_report
+
+from trainer.insight import page
+from trainer.insight.page_sections import sections_of
+
+
+class Reader(html.parser.HTMLParser):
+    """What a page consists of."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.links, self.text, self.data, self.tables = [], [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        values = dict(attributes)
+        if "id" in values:
+            self.ids.append(values["id"])
+        self.links += [values[k] for k in ("href", "src", "xlink:href") if k in values]
+        self.links += re.findall(r"url\(([^)]*)\)", " ".join(v or "" for v in values.values()))
+        if tag == "table":
+            self.tables.append(values["id"])
+        if tag == "data":
+            self.data.append((self.tables[-1], float(values["value"])))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def made(request):
+    report = planted_report(request.param)
+    sections = sections_of(report)
+    return report, sections, page.render(page.title_of(report), sections)
+
+
+def test_numbers_on_the_page_are_those_of_the_report(made):
+    report, _, text = made
+    shown = Reader(text).data
+    assert ("table-metrics", 11.32) in shown
+    monitored = report["metrics"]["test"][report["monitor"]]
+    for factor in (1, 2, 1.25):
+        assert ("table-metrics", factor * monitored) in shown
+    for record in report["slices"]["test"][: page.MOST_ROWS]:
+        assert ("table-slices_test", record["bias_low"]) in shown
+    for record in report["importance"]:
+        assert ("table-importance", record["mean"]) in shown
+    of_figures = str(report["evaluation"]["test"])
+    for name, value in shown:
+        if name in ("table-residuals_by_decile_test", "table-confusion_test"):
+            assert str(value).removesuffix(".0") in of_figures
+    if report["task"] == "binary":
+        assert {("table-confusion_test", n) for n in (301, 102, 903, 194)} <= set(shown)
+
+
+def test_page_needs_nothing_but_itself(made):
+    found = Reader(made[2])
+    assert not {"script", "iframe", "object", "img", "base"} & set(found.tags)
+    for link in found.links:
+        assert link.startswith("#") or link.startswith("data:")
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", made[2])
+    assert len(made[2]) < 3_000_000
+
+
+def test_ids_are_unique_and_links_lead_to_them(made):
+    found = Reader(made[2])
+    assert len(found.ids) == len(set(found.ids)) > 100
+    assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)
+
+
+def test_tokens_of_the_data_stay_texts(made):
+    assert "<script" not in made[2]
+    assert EVIL in "".join(Reader(made[2]).text)
+
+
+def test_page_is_readable_without_seeing_it(made):
+    _, sections, text = made
+    found = Reader(text)
+    assert found.tags.count("h1") == 1 and found.tags.count("h2") == len(sections)
+    assert found.tags.count("caption") == found.tags.count("table") > 5
+    assert text.count('role="img" aria-label="') == found.tags.count("figure") > 8
+    assert "<th>" not in text  # all have a scope
+
+
+def test_colors_are_the_page_s(made):
+    assert "var(--ink)" in made[2] and "var(--first)" in made[2]
+    assert not re.search(r"(fill|stroke): #0[1-7]0[1-7]0[1-7]", made[2])
+    assert "DejaVu" not in made[2]
+
+
+def test_absent_sections_are_left_out():
+    report = {"label": "y", "task": "binary", "rows": {"train": 5}}
+    assert [s.name for s in sections_of(report)] == ["run"]
+    assert [s.name for s in sections_of({**report, "doctor": []})] == ["run", "doctor"]
+
+
+def test_sections_come_in_the_order_of_reading(made):
+    assert [s.name for s in made[1]][:7] == [
+        "run",
+        "verdict",
+        "metrics",
+        "training",
+        "evaluation",
+        "slices",
+        "fairness",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_browser_has_nothing_to_complain_about(task, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if not browser:
+        pytest.skip("no chromium; apt-get install chromium")
+    report = planted_report(task)
+    (tmp_path / "report.html").write_text(page.render("x", sections_of(report)))
+    command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging"]
+    command += ["--v=0", f"--user-data-dir={tmp_path}/profile", f"--log-net-log={tmp_path}/net"]
+    command += ["--dump-dom", f"file://{tmp_path}/report.html"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "CONSOLE" not in run.stderr
+    assert Reader(run.stdout).tags.count("figure") == Reader(run.stdout).tags.count("figcaption")
+    log = json.loads((tmp_path / "net").read_text())
+    urls = {e["params"]["url"] for e in log["events"] if "url" in e.get("params", {})}
+    own = {url for url in urls if url.startswith(("file:", "data:", "chrome"))}
+    # The browser itself asks its maker for updates; a page could only be meant by another name.
+    assert {u for u in urls - own if not re.search(r"\.(google|googleapis|gvt1)\.com", u)} == set()

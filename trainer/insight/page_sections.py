@@ -1,0 +1,187 @@
+"""The sections of report.html in their order: what stands in each, from report.json alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from trainer.insight import evaluation_charts, report_tables, run_charts
+from trainer.insight.chart_style import Chart
+from trainer.insight.report_tables import Found, Table
+
+# The page shows charts of one part: what the other has stands in its tables.
+_PARTS = ("test", "validation")
+
+
+class Section(NamedTuple):
+    """A heading and what is under it.
+
+    name: its id in the page. paragraphs, preformatted: texts, not yet escaped.
+    """
+
+    name: str
+    title: str
+    paragraphs: Sequence[str] = ()
+    charts: Sequence[Chart] = ()
+    tables: Sequence[Table] = ()
+    preformatted: str = ""
+
+
+def sections_of(report: Found) -> list[Section]:
+    """Those that have something to show, in the order of the page."""
+    found: Iterable[Section] = (make(report) for make in _MAKERS)
+    return [s for s in found if s.paragraphs or s.charts or s.tables or s.preformatted]
+
+
+def _verdict(report: Found) -> Section:
+    return Section("verdict", "Verdict", report.get("verdict", []))
+
+
+def _doctor(report: Found) -> Section:
+    findings = report.get("doctor")
+    if findings is None:
+        return Section("doctor", "Training doctor")
+    if not findings:
+        return Section("doctor", "Training doctor", ["No illness was found."])
+    table = report_tables.of_records("doctor", "Findings, worst first", findings)
+    return Section("doctor", "Training doctor", tables=[table])
+
+
+def _run(report: Found) -> Section:
+    return Section("run", "What was trained on what", tables=[report_tables.run_table(report)])
+
+
+def _metrics(report: Found) -> Section:
+    tables = [report_tables.metrics_table(report)] if report.get("metrics") else []
+    return Section("metrics", "Metrics", tables=tables)
+
+
+def _training(report: Found) -> Section:
+    curves, seconds = report.get("curves"), report.get("seconds", {})
+    charts = run_charts.curve_charts(curves, report.get("monitor", "")) if curves else []
+    if len(seconds) > 1:
+        charts.append(run_charts.seconds_chart(seconds))
+    tables = [report_tables.curves_table(curves)] if curves else []
+    tables += [report_tables.seconds_table(seconds)] if seconds else []
+    text = []
+    if report.get("examples_per_second"):
+        text = [f"{report['examples_per_second']:,} examples per second while training."]
+    return Section("training", "Training", text, charts, tables)
+
+
+def _evaluation(report: Found) -> Section:
+    found = report.get("evaluation", {})
+    parts = [part for part in _PARTS if found.get(part)]
+    charts = evaluation_charts.charts(parts[0], found[parts[0]]) if parts else []
+    tables = [t for part in parts for t in report_tables.evaluation_tables(part, found[part])]
+    tables += report_tables.by_class_tables(report)
+    return Section("evaluation", "On rows that training has not seen", (), charts, tables)
+
+
+def _slices(report: Found) -> Section:
+    found = {part: report.get("slices", {}).get(part) for part in _PARTS}
+    found = {part: slices for part, slices in found.items() if slices}
+    text = "Worst first. An interval that does not hold 0 is a bias that chance does not explain."
+    return Section(
+        "slices",
+        "Prediction bias by slice",
+        [text] if found else [],
+        [evaluation_charts.slices_chart(part, slices) for part, slices in [*found.items()][:1]],
+        [
+            report_tables.of_records(f"slices_{part}", f"Slices, {part} rows", slices)
+            for part, slices in found.items()
+        ],
+    )
+
+
+def _fairness(report: Found) -> Section:
+    found = report.get("fairness", {})
+    tables = [report_tables.fairness_table(p, found[p]) for p in _PARTS if found.get(p)]
+    return Section("fairness", "Fairness", tables=tables)
+
+
+def _importance(report: Found) -> Section:
+    importance, dependence = report.get("importance"), report.get("partial_dependence")
+    charts, tables = [], []
+    if importance:
+        charts.append(run_charts.importance_chart(importance))
+        title = "Permutation importance"
+        tables.append(report_tables.of_records("importance", title, importance))
+    if dependence:
+        charts += run_charts.dependence_charts(dependence)
+        tables.append(report_tables.dependence_table(dependence))
+    return Section("importance", "What the predictions depend on", (), charts, tables)
+
+
+def _weights(report: Found) -> Section:
+    weights = report.get("wide_weights") or {}
+    if not (weights.get("positive") or weights.get("negative")):
+        return Section("wide-weights", "Weights of the wide part")
+    return Section(
+        "wide-weights",
+        "Weights of the wide part",
+        ["Of one value or cross each, in logits: what the wide part adds where a row has it."],
+        [run_charts.wide_weights_chart(weights)],
+        [report_tables.weights_table(weights)],
+    )
+
+
+def _embeddings(report: Found) -> Section:
+    maps = report.get("embedding_map") or {}
+    tables = [report_tables.neighbors_table(maps)] if maps else []
+    charts = run_charts.embedding_charts(maps)
+    return Section("embeddings", "Embeddings", (), charts, [t for t in tables if t.rows])
+
+
+def _data(report: Found) -> Section:
+    profile = report.get("data_profile") or {}
+    columns = profile.get("columns")
+    table = report_tables.of_records("data_profile", "Columns by part", columns or [])
+    return Section(
+        "data",
+        "Data profile",
+        [_words(warning) for warning in profile.get("warnings", [])],
+        tables=[table] if columns else [],
+    )
+
+
+def _words(warning: Any) -> str:
+    if isinstance(warning, Mapping):
+        return "; ".join(f"{key}: {value}" for key, value in warning.items())
+    return str(warning)
+
+
+def _health(report: Found) -> Section:
+    health = report.get("health") or {}
+    layers = report_tables.health_table(health)
+    scalars = {k: v for k, v in health.items() if k not in ("layers", "steps")}
+    rest = report_tables.of_records("health", "Of the run", [scalars])
+    return Section(
+        "health",
+        "Training health",
+        (),
+        run_charts.health_charts(health),
+        [table for table in (layers, rest) if table.columns],
+    )
+
+
+def _config(report: Found) -> Section:
+    return Section("config", "Config", preformatted=report.get("origin", {}).get("config", ""))
+
+
+_MAKERS: tuple[Callable[[Found], Section], ...] = (
+    _run,
+    _verdict,
+    _metrics,
+    _training,
+    _evaluation,
+    _slices,
+    _fairness,
+    _importance,
+    _weights,
+    _embeddings,
+    _data,
+    _health,
+    _doctor,
+    _config,
+)
