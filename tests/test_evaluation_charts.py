@@ -35,9 +35,10 @@ def test_roc_goes_through_its_points():
     svg = charts_of("binary")["roc-test"].svg
     paths = re.findall(r'd="([^"]+)" clip-path[^>]*stroke: var\(--first\)', svg)
     points = np.array(re.findall(r"([\d.]+) ([\d.]+)", paths[0]), float)
-    # Axes of 302.4 x 216 points: left 0.15, width 0.81, bottom 0.16, height 0.76, margins of 5%.
-    fpr = ((points[:, 0] / 302.4 - 0.15) / 0.81 * 1.1) - 0.05
-    tpr = (((216 - points[:, 1]) / 216 - 0.16) / 0.76 * 1.1) - 0.05
+    # 4.2 x 3 inches of 72 points, 0.63 and 0.15 beside the axes, 0.48 and 0.2 below and above, and
+    # within them margins of 5%.
+    fpr = (points[:, 0] / 72 - 0.63) / 3.42 * 1.1 - 0.05
+    tpr = (3 - points[:, 1] / 72 - 0.48) / 2.32 * 1.1 - 0.05
     np.testing.assert_allclose(tpr, np.sqrt(np.clip(fpr, 0, 1)), atol=2e-3)
     np.testing.assert_allclose(fpr[[0, -1]], [0, 1], atol=1e-5)
 

@@ -78,6 +78,7 @@ studySpec:
         # submit_tuning.py --config=... uploads another one and names it behind this.
         - "--config={remote_path}"
         - "--baseline=constant"
+        - "--report=none"
         # "--cache_dir=gs://${{BUCKET}}/cache" has the rows encoded once for all trials.
   # Each trial writes to its own folder below it: runs/JOB/1, runs/JOB/2 and so on.
   baseOutputDirectory: {{outputUriPrefix: "gs://${{BUCKET}}/runs/${{JOB}}"}}

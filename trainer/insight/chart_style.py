@@ -33,6 +33,7 @@ HEAT = "viridis"
 
 _WIDTH, _HEIGHT = 4.2, 3.0  # inches
 _LONGEST_LABEL = 30
+_INCHES_PER_LETTER = 0.064  # of 8 points
 _RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "trainer",  # else the same chart has other ids each time
@@ -79,14 +80,24 @@ class Canvas:
     def __init__(self, name: str, caption: str, figure: Figure):
         """Take an empty figure."""
         self.name, self.caption, self._figure = name, caption, figure
-        self.axes: Axes = figure.add_axes((0.15, 0.16, 0.81, 0.76))
+        self.axes: Axes = figure.add_axes(self._place(0.63))
 
     def make_room(self, labels: list[str]) -> list[str]:
         """Widen the left margin for the labels of bars; the labels, cut where they are long."""
         shown = [shortened(label) for label in labels]
-        left = min(0.06 + 0.0155 * max(map(len, shown), default=0), 0.52)
-        self.axes.set_position((left, 0.16, 0.97 - left, 0.76))
+        self.axes.set_position(
+            self._place(0.25 + _INCHES_PER_LETTER * max(map(len, shown), default=0))
+        )
         return shown
+
+    def make_room_below(self) -> None:
+        """Widen the lower margin for labels that stand upright."""
+        self.axes.set_position(self._place(0.63, bottom=0.9))
+
+    def _place(self, left: float, bottom: float = 0.48) -> tuple[float, float, float, float]:
+        """Left, bottom, width and height as shares of the figure, from margins in inches."""
+        width, height = self._figure.get_size_inches()
+        return left / width, bottom / height, 1 - (left + 0.15) / width, 1 - (bottom + 0.2) / height
 
     def chart(self) -> Chart:
         """What was drawn."""

@@ -129,7 +129,7 @@ def _dependence(place: int, column: str, found: Found) -> Chart:
         axes.plot(places, mean, "-o" if is_number else "o", color=SERIES[0], markersize=3)
         if not is_number:
             axes.set_xticks(places, [shortened(v, 10) for v in values], rotation=60, ha="right")
-            axes.set_position((0.15, 0.30, 0.81, 0.62))
+            canvas.make_room_below()
         axes.set_xlabel(shortened(column))
         axes.set_ylabel("prediction")
         return canvas.chart()

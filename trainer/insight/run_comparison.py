@@ -1,0 +1,210 @@
+"""Runs side by side: one table, and one page with the curves of all of them.
+
+    python scripts/compare_runs.py runs/a runs/b gs://bucket/runs/c --out=comparison.html
+
+Reads what the runs have left, report.json, config.yaml and metrics.jsonl; runs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trainer import storage
+from trainer.errors import UserError
+from trainer.insight.chart_style import SERIES, Chart, drawing, set_log, shortened
+from trainer.insight.page import cell_text, number_text, render
+from trainer.insight.page_sections import Section
+from trainer.insight.report_tables import Found, Table, Value, csv_text
+from trainer.yaml_text import load_yaml
+
+_LINES = ("-", "--", ":", "-.")
+_MOST_RUNS = len(SERIES) * len(_LINES)
+_MOST_TEXT = 48
+
+
+class Run(NamedTuple):
+    """What a run has left.
+
+    name: of its folder, unique among those compared. settings: of its config by dotted key.
+    """
+
+    name: str
+    report: Found
+    settings: Mapping[str, Any]
+    history: Sequence[Found]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Print the table of the runs that `argv` names, and write the page beside it.
+
+    Raises:
+        UserError: a folder holds no complete run of this trainer.
+    """
+    parser = argparse.ArgumentParser(
+        prog="compare_runs.py", description="Runs side by side: a table, and a page of curves."
+    )
+    parser.add_argument("job_dirs", nargs="+", metavar="DIR", help="run folder, local or gs://")
+    parser.add_argument("--out", default="comparison.html", help="of the page; .csv beside it")
+    arguments = parser.parse_args(argv)
+    if not 2 <= len(arguments.job_dirs) <= _MOST_RUNS:
+        raise UserError(
+            f"give 2 to {_MOST_RUNS} run folders to compare; received {len(arguments.job_dirs)}"
+        )
+    runs = read_runs(arguments.job_dirs)
+    table = table_of(runs)
+    print(text_of(table))
+    sections = [
+        Section("comparison", "Runs side by side", tables=[table]),
+        Section("curves", "Curves", charts=charts_of(runs)),
+    ]
+    storage.write_text(arguments.out, render("Runs compared", sections))
+    storage.write_text(f"{arguments.out.removesuffix('.html')}.csv", csv_text(table))
+    print(f"page: {arguments.out}")
+
+
+def read_runs(job_dirs: Sequence[str]) -> list[Run]:
+    """The runs of these folders, in their order.
+
+    Raises:
+        UserError: a folder holds no complete run, or a file of it is damaged.
+    """
+    return [_read(job_dir, name) for job_dir, name in zip(job_dirs, _names(job_dirs), strict=True)]
+
+
+def _names(job_dirs: Sequence[str]) -> list[str]:
+    """The last parts of the paths, as many as tell them apart.
+
+    >>> _names(["runs/x/1", "runs/x/2/"]), _names(["a/fold_1", "b/fold_1"]), _names(["a", "a"])
+    (['1', '2'], ['a/fold_1', 'b/fold_1'], ['a', 'a (2)'])
+    """
+    parts = [[p for p in path.split("/") if p] for path in job_dirs]
+    names: list[str] = []
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(path[-depth:]) for path in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [
+        name if name not in names[:i] else f"{name} ({names[:i].count(name) + 1})"
+        for i, name in enumerate(names)
+    ]
+
+
+def _read(job_dir: str, name: str) -> Run:
+    report_path = storage.join(job_dir, "report.json")
+    if not storage.exists(report_path):
+        raise UserError(f"{job_dir} has no report.json; name the folder of a complete run")
+    try:
+        report = json.loads(storage.read_text(report_path))
+        lines = storage.read_text(storage.join(job_dir, "metrics.jsonl")).splitlines()
+        history = [json.loads(line) for line in lines if line.strip()]
+    except ValueError as error:
+        raise UserError(f"{job_dir}: report.json or metrics.jsonl is damaged: {error}") from error
+    if not isinstance(report, dict) or not isinstance(report.get("metrics"), dict):
+        raise UserError(f"{report_path} is not the report of a run: it has no metrics")
+    config_path = storage.join(job_dir, "config.yaml")
+    settings = flattened(load_yaml(storage.read_text(config_path), config_path))
+    return Run(name, report, settings, history)
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key.
+
+    >>> flattened({"a": {"b": 1, "c": {}}, "d": [2]})
+    {'a.b': 1, 'd': [2]}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def table_of(runs: Sequence[Run]) -> Table:
+    """A column for each run; a row for each setting that differs, metric, and total."""
+    rows: list[tuple[Value, ...]] = []
+    for key in dict.fromkeys(key for run in runs for key in run.settings):
+        values = [run.settings.get(key) for run in runs]
+        if not key.startswith("output.") and any(value != values[0] for value in values):
+            rows.append((key, *map(_cell, values)))
+    for part in ("validation", "test"):
+        metrics = [run.report["metrics"].get(part, {}) for run in runs]
+        for name in dict.fromkeys(name for found in metrics for name in found):
+            rows.append((f"{part} {name}", *(_cell(found.get(name)) for found in metrics)))
+    for key in ("kept_step", "last_step", "stopped_by", "num_weights", "examples_per_second"):
+        rows.append((key.replace("_", " "), *(_cell(run.report.get(key)) for run in runs)))
+    seconds = [run.report.get("seconds", {}) for run in runs]
+    # Of folds, one number.
+    totals = [found.get("total") if isinstance(found, Mapping) else found for found in seconds]
+    rows.append(("seconds", *map(_cell, totals)))
+    columns = ("what", *(run.name for run in runs))
+    return Table("comparison", "Settings that differ, metrics and totals", columns, rows)
+
+
+def _cell(value: Any) -> Value:
+    """A number as it is; of folds the mean; anything else as text."""
+    if isinstance(value, Mapping) and "mean" in value:
+        value = value["mean"]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return shortened(json.dumps(value), _MOST_TEXT)
+
+
+def text_of(table: Table) -> str:
+    """The table for a terminal, columns aligned."""
+    lines = [
+        list(table.columns),
+        *(
+            [
+                number_text(value)
+                if isinstance(value, int | float) and not isinstance(value, bool)
+                else shortened(cell_text(value), _MOST_TEXT)
+                for value in row
+            ]
+            for row in table.rows
+        ),
+    ]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def charts_of(runs: Sequence[Run]) -> list[Chart]:
+    """A chart for each number of the evaluations, with a line for each run."""
+    names = dict.fromkeys(name for run in runs for record in run.history for name in record)
+    shown = [
+        name
+        for name in names
+        if name == "loss" or name.endswith("_learning_rate") or name.startswith("val_")
+    ]
+    skipped = {"val_num_rows", "val_sum_weight", "val_mean_label"}
+    return [_chart(name, runs) for name in shown if name not in skipped]
+
+
+def _chart(name: str, runs: Sequence[Run]) -> Chart:
+    with drawing(f"curve-{name}", f"{name.replace('_', ' ')} by step, of each run") as canvas:
+        axes = canvas.axes
+        for i, run in enumerate(runs):
+            points = [(r["step"], r[name]) for r in run.history if r.get(name) is not None]
+            steps, values = np.array(points, np.float64).reshape(-1, 2).T
+            axes.plot(
+                steps,
+                values,
+                color=SERIES[i % len(SERIES)],
+                linestyle=_LINES[i // len(SERIES)],
+                label=shortened(run.name, 24),
+            )
+        if name.endswith("_learning_rate"):
+            set_log(axes)
+        axes.set_xlabel("step")
+        axes.set_ylabel(name.replace("_", " "))
+        axes.legend(loc="best")
+        return canvas.chart()
