@@ -21,6 +21,7 @@ def test_it_is_the_default_study_but_for_the_config():
     assert spec.pop("args") == [
         "--config=gs://${BUCKET}/configs/people.yaml",
         "--baseline=constant",
+        "--report=none",
     ]
     theirs["trialJobSpec"]["workerPoolSpecs"][0]["containerSpec"].pop("args")
     assert ours == theirs
