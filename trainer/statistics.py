@@ -175,6 +175,15 @@ def _lines(value: Any) -> str:
     return "{" + ",".join(f"\n  {json.dumps(k)}: {_lines(value[k])}" for k in sorted(value)) + "}"
 
 
+def sample_size(num_numbers: int) -> int:
+    """Rows of the samples of a table of so many numbers.
+
+    >>> sample_size(10), sample_size(1000), sample_size(10_000)
+    (65536, 16777, 4096)
+    """
+    return min(_SAMPLE_ROWS, max(4096, _SAMPLE_VALUES // max(1, num_numbers)))
+
+
 class Summary(NamedTuple):
     """A block as a `StatisticsBuilder` takes it in, by number and by category."""
 
@@ -209,8 +218,7 @@ class StatisticsBuilder:
         self._num_rows = 0
         self._sum_weight = 0.0
         if sample_rows is None:
-            room = _SAMPLE_VALUES // max(1, len(self._names))
-            sample_rows = min(_SAMPLE_ROWS, max(4096, room))
+            sample_rows = sample_size(len(self._names))
         self._moments = {name: Moments() for name in self._names}
         self._distinct = {name: DistinctSample(sample_rows) for name in self._names}
         self._rows = RowSample(sample_rows, len(self._names))

@@ -1,0 +1,150 @@
+"""Which raw columns the model leans on, and what it makes of their values.
+
+Both ask the trained model for predictions of held-out rows in which one column was changed. Raw
+columns are changed, not features: a datetime goes with all its parts, a coordinate with all its
+distances. Axes: R rows, O outputs, G grid points.
+
+Source: Breiman 2001, "Random Forests", section 10; Fisher et al. 2019, "All models are wrong, but
+many are useful"; Friedman 2001, "Greedy function approximation", section 8.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+
+from trainer.features import FeatureEncoder
+from trainer.insight.held_out_rows import RawRows
+from trainer.metrics import Metrics
+from trainer.objective import Objective
+from trainer.program import Program
+
+# Rows times columns times repetitions, each of which encodes all columns: 5 s at 100 columns.
+_MOST_CELLS = 40_000_000
+_MOST_REPETITIONS = 5
+# Of a partial dependence: columns, points, rows that every point is asked for.
+TOP_COLUMNS, GRID_POINTS, _GRID_ROWS = 6, 16, 512
+
+Columns = Mapping[str, pa.Array]
+Predict = Callable[[Columns], np.ndarray]
+
+
+def predictor(program: Program, encoder: FeatureEncoder) -> Predict:
+    """Raw columns to (R, O) float32 logits by the program's present weights."""
+    model = tf.function(program.model.__call__, autograph=False, reduce_retracing=True)
+
+    def predict(columns: Columns) -> np.ndarray:
+        encoded = encoder.encode_block(columns)
+        logits: np.ndarray = model(tf.constant(encoded.ids), tf.constant(encoded.numbers)).numpy()
+        return logits
+
+    return predict
+
+
+def permutation_importance(
+    rows: RawRows,
+    names: Sequence[str],
+    *,
+    predict: Predict,
+    measure: Callable[[np.ndarray, np.ndarray, np.ndarray], Metrics],
+    monitor: str,
+    maximize: bool,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """How much worse the metric is once a column is shuffled, the worst first.
+
+    Args:
+        rows: held-out rows.
+        names: raw columns of features.
+        predict: see `predictor`.
+        measure: labels, logits and weight to metrics.
+        monitor: of these, the one that counts.
+        maximize: whether a larger one is better.
+        seed: of the shuffles.
+
+    Returns:
+        [{column, mean, sd, metric}]: mean and standard deviation over the repetitions; [] where
+        the rows do not define the metric.
+    """
+    base = measure(rows.labels, predict(rows.columns), rows.weight).get(monitor)
+    num_rows = len(rows.weight)
+    if base is None or not names:
+        return []
+    cost = num_rows * len(names) ** 2
+    repetitions = int(np.clip(_MOST_CELLS // max(1, cost), 1, _MOST_REPETITIONS))
+    random = np.random.default_rng(seed)
+    found = []
+    for name in names:
+        losses = []
+        for _ in range(repetitions):
+            order = pa.array(random.permutation(num_rows))
+            shuffled = {**rows.columns, name: rows.columns[name].take(order)}
+            metric = measure(rows.labels, predict(shuffled), rows.weight)[monitor]
+            losses.append(base - metric if maximize else metric - base)
+        mean, sd = float(np.mean(losses)), float(np.std(losses))
+        found.append({"column": name, "mean": mean, "sd": sd, "metric": monitor})
+    return sorted(found, key=lambda item: (-item["mean"], item["column"]))
+
+
+def partial_dependence(
+    rows: RawRows, names: Sequence[str], *, predict: Predict, objective: Objective
+) -> dict[str, dict[str, Any]]:
+    """What the model predicts on average if a column had one value in all rows.
+
+    Returns:
+        {column: {values, prediction, low, high}}, G items each: the mean, and the 10% and 90%
+        quantiles over the rows. Of several classes it is the probability of the one that is most
+        probable on average, whose number is `class`.
+    """
+    some = {name: column[:_GRID_ROWS] for name, column in rows.columns.items()}
+    scores = objective.prediction(tf.constant(predict(some))).numpy()
+    output = int(scores.mean(axis=0).argmax()) if scores.ndim == 2 else None
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        column = rows.columns[name]
+        means, lows, highs = [], [], []
+        places = _grid_places(column)
+        for place in places:
+            changed = {**some, name: column.take(pa.array(np.full(len(some[name]), place)))}
+            answer = objective.prediction(tf.constant(predict(changed))).numpy()
+            answer = answer if output is None else answer[:, output]
+            means.append(float(answer.mean()))
+            low, high = np.quantile(answer, [0.1, 0.9])
+            lows.append(float(low))
+            highs.append(float(high))
+        values = column.take(pa.array(places, pa.int64())).to_pylist()
+        found[name] = {"values": values, "prediction": means, "low": lows, "high": highs}
+        found[name] |= {} if output is None else {"class": output}
+    return found
+
+
+def _grid_places(column: pa.Array) -> list[int]:
+    """Rows whose values are the grid: quantiles of numbers and times, else the most frequent."""
+    plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    if pa.types.is_fixed_size_list(column.type):
+        return []
+    present = np.flatnonzero(plain.is_valid().to_numpy(zero_copy_only=False))
+    values = plain.take(pa.array(present))
+    counts = pc.value_counts(values)
+    is_text = pa.types.is_string(plain.type)
+    if is_text and len(counts) <= len(values) / 2:
+        pairs = zip(
+            counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True
+        )
+        chosen = [value for value, _ in sorted(pairs, key=lambda p: (-p[1], p[0]))[:GRID_POINTS]]
+    else:
+        ordered = pc.unique(values).sort().to_pylist()
+        last = len(ordered) - 1
+        steps = np.linspace(0, last, min(GRID_POINTS, len(ordered)))
+        if not is_text:
+            ordered, last = values.sort().to_pylist(), len(values) - 1
+            # The outermost hundredths are the values of outliers.
+            steps = np.linspace(0.01 * last, 0.99 * last, GRID_POINTS)
+        chosen = list(dict.fromkeys(ordered[round(step)] for step in steps))
+    first = pc.index_in(pa.array(chosen, values.type), value_set=values).to_pylist()
+    return [int(present[i]) for i in first if i is not None]
