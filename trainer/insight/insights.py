@@ -12,7 +12,15 @@ from typing import Any
 
 from trainer import storage
 from trainer.errors import Interrupted
-from trainer.insight import curves, model_card, origin, page_files, verdict
+from trainer.insight import (
+    column_insights,
+    curves,
+    learned_weights,
+    model_card,
+    origin,
+    page_files,
+    verdict,
+)
 from trainer.insight.evidence import Evidence, Sections
 from trainer.run_folder import RunFolder
 
@@ -23,7 +31,13 @@ Producer = Callable[[Evidence], Sections]
 # In this order; a later one finds the sections of the earlier ones in `evidence.report`. Each
 # gives its keys of report.json, as plain numbers, texts, lists and dicts: {} where it has nothing
 # to say.
-PRODUCERS: tuple[Producer, ...] = (origin.produce, curves.produce, verdict.produce)
+PRODUCERS: tuple[Producer, ...] = (
+    origin.produce,
+    curves.produce,
+    column_insights.produce,
+    learned_weights.produce,
+    verdict.produce,
+)
 
 # A model that is trained and exported is worth more than a page: a section that fails is left out.
 # Tests set () here, so that they see the failure itself.
