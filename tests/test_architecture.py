@@ -28,8 +28,8 @@ ORDER = re.findall(
     class_heads objective kept_weights distribution strategy accumulation program checkpoint
     evaluation loop tuning observers serving answers parity replay export run_folder run_lock report
     evidence chart_style evaluation_charts run_charts report_tables page_sections page model_card
-    page_files origin curves layer_probe health illness training_illnesses data_illnesses doctor verdict
-    run_comparison insights
+    page_files origin curves layer_probe health illness training_illnesses data_illnesses doctor
+    event_files profiler verdict run_comparison insights
     sidecar trained_model model folds task table_sinks convert
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data

@@ -109,6 +109,14 @@ def test_defaults_are_valid_values():
             {"training": {"num_evals": 3, "eval_steps": 5}},
             "training: give num_evals or eval_steps, not both",
         ),
+        *(
+            (
+                {"training": {"profile_steps": steps}},
+                "training: profile_steps must be FIRST,LAST with 1 <= FIRST <= LAST, such as "
+                f"100,200; received '{steps}'",
+            )
+            for steps in ("7", "0,5", "9,8", "a,b")
+        ),
         (
             {"training": {"num_evals": 3, "seconds": 5}},
             "training: num_evals needs a budget in steps, epochs or examples, not seconds",

@@ -5,8 +5,10 @@ import json
 import logging
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from trainer import observers, storage
 from trainer.errors import UserError
@@ -137,6 +139,30 @@ def test_scalars_are_read_back_by_tensorboard(root, tmp_path):
         for name in ("rmse", "num_rows")
     }
     assert read_scalars(storage.join(root, "validation"), tmp_path / "b") == expected
+
+
+def test_histograms_are_read_back_by_tensorboard(root, tmp_path):
+    history, asked = [], []
+    values = np.random.default_rng(0).normal(size=500).astype(np.float32)
+
+    def weights(number):
+        asked.append(number)
+        return {"h1": values * number} if number == 2 else {}
+
+    play(Scalars(root, history, weights), history)
+
+    storage.fetch_dir(storage.join(root, "train"), str(tmp_path / "fetched"))
+    events = EventAccumulator(str(tmp_path / "fetched"))
+    events.Reload()
+    assert asked == [1, 2]
+    assert list(events.PluginTagToContent("histograms")) == ["weights/h1"]
+    (event,) = events.Tensors("weights/h1")
+    assert event.step == HISTORY[1]["step"]
+    bins = tf.make_ndarray(event.tensor_proto)
+    counts, edges = np.histogram(2 * values, 30)
+    np.testing.assert_array_equal(bins[:, 2], counts)
+    np.testing.assert_allclose(bins[:, 0], edges[:-1])
+    np.testing.assert_allclose(bins[:, 1], edges[1:])
 
 
 def test_remote_scalars_are_copied_while_training_goes_on(emulator, tmp_path, monkeypatch):

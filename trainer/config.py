@@ -6,6 +6,7 @@ help text are made from it. Field names are unique across sections, so a flag ne
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -94,6 +95,11 @@ class TrainingConfig(Section):
     logical_cpus: Annotated[Int, Field(ge=0, le=1024)] = Field(
         0, description="Devices to split the CPU into, to try mirrored without GPUs; 0: off."
     )
+    profile_steps: str | None = Field(
+        None,
+        description="'FIRST,LAST', steps from 1: TensorFlow's profiler sees the calls of the "
+        "compiled loop with these steps, for TensorBoard; a run's first call also compiles.",
+    )
     checkpoint_steps: NotNegative = Field(
         0, description="Steps between checkpoints; 0: by time only."
     )
@@ -111,6 +117,13 @@ class TrainingConfig(Section):
             raise ValueError(f"give one of {', '.join(budgets)}; received {', '.join(given)}")
         if self.num_evals and self.eval_steps != "auto":
             raise ValueError("give num_evals or eval_steps, not both")
+        if self.profile_steps is not None:
+            found = re.fullmatch(r"(\d{1,18}),\s*(\d{1,18})", self.profile_steps)
+            if not found or not 1 <= int(found[1]) <= int(found[2]):
+                raise ValueError(
+                    "profile_steps must be FIRST,LAST with 1 <= FIRST <= LAST, such as 100,200; "
+                    f"received {quoted(self.profile_steps)}"
+                )
         if self.num_evals and self.seconds is not None:
             raise ValueError("num_evals needs a budget in steps, epochs or examples, not seconds")
         return self

@@ -36,6 +36,7 @@ from trainer.input import TrainingRows, training_chunks
 from trainer.insight.evidence import Evidence
 from trainer.insight.insights import collect, present
 from trainer.insight.layer_probe import LayerProbe, fixed_rows
+from trainer.insight.profiler import Profiler
 from trainer.loop import RunState, StopSignal, TrainingLoop
 from trainer.metrics import Metrics
 from trainer.network import WideAndDeep
@@ -150,15 +151,18 @@ def train_and_evaluate(
         distribution.check_equal("the step of the newest checkpoint", state.step)
         prepared = time.monotonic()
         reporter = MetricReporter(config.tuning.metric_tag, objective.monitor, environment)
+        probe = make_probe(config, program, datasets, plan)
         own: list[keras.callbacks.Callback] = []
         if distribution.is_chief:
             report.log_start(datasets.encoder, program, plan, state, folder)
             own = [
                 Console(plan, state.step, state.history),
                 JsonLines(folder.path("metrics.jsonl"), state.history),
-                Scalars(folder.log_dir, state.history),
+                Scalars(folder.log_dir, state.history, probe and probe.weights),
                 Tuning(reporter, state.history),
             ]
+            if config.training.profile_steps is not None:
+                own.append(Profiler(config.training.profile_steps, plan, folder.log_dir))
         TrainingLoop(
             program,
             plan,
@@ -168,7 +172,7 @@ def train_and_evaluate(
             checkpoints=checkpoints,
             callbacks=keras.callbacks.CallbackList([*own, *callbacks], model=program.model),
             stop=stop,
-            probe=_probe(config, program, datasets, plan),
+            probe=probe and probe.measure,
         ).run(training_rows(config, datasets, plan, distribution, state.step))
         if distribution.num_replicas > 1:
             report.log_replicas(distribution.gather(program.checksums()))
@@ -396,14 +400,14 @@ def _validation(
     return lambda: evaluate(program, store, config.evaluation.eval_rows)
 
 
-def _probe(
+def make_probe(
     config: Config, program: Program, datasets: Datasets, plan: Plan
-) -> Callable[[int], dict[str, float]] | None:
-    """What is looked at in the layers at each evaluation; None where nobody asks for it."""
+) -> LayerProbe | None:
+    """What looks at the layers while training; None where nobody asks for it."""
     if config.evaluation.report == "none" or not program.distribution.is_chief:
         return None
     rows = fixed_rows(datasets.stores["train"], config.training.seed, plan.batch_size)
-    return LayerProbe(program, rows, plan.batch_size).measure
+    return LayerProbe(program, rows, plan.batch_size)
 
 
 def training_rows(

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ _SECONDS_BETWEEN_COPIES = 60
 # What TensorFlow wraps around a message: the kernel's place and name.
 _PROVENANCE = re.compile(r"\{\{[^}]*\}\} | \[Op:.*")
 _LARGEST = float(np.finfo(np.float32).max)
+
+# Of the files that the embedding projector shows.
+VECTORS, NAMES = "_vectors.tsv", "_names.tsv"
 
 Record = dict[str, Any]
 
@@ -90,15 +94,26 @@ class JsonLines(keras.callbacks.Callback):
 
 
 class Scalars(keras.callbacks.Callback):
-    """TensorBoard scalars: `train/` and `validation/` under the log folder.
+    """TensorBoard scalars, and histograms: `train/` and `validation/` under the log folder.
 
     A remote folder gets copies of local event files, about once a minute and at the end.
     """
 
-    def __init__(self, log_dir: str, history: list[Record]):
-        """Open the writers when the first record comes."""
+    def __init__(
+        self,
+        log_dir: str,
+        history: list[Record],
+        weights: Callable[[int], Mapping[str, np.ndarray]] | None = None,
+    ):
+        """Open the writers when the first record comes.
+
+        Args:
+            log_dir: local or remote.
+            history: of the loop.
+            weights: of the number of an evaluation, from 1: numbers by name to make histograms of.
+        """
         super().__init__()
-        self._log_dir, self._history = log_dir, history
+        self._log_dir, self._history, self._weights = log_dir, history, weights
         self._is_remote = storage.is_remote(log_dir)
         self._local_dir = tempfile.mkdtemp(prefix="trainer-logs-") if self._is_remote else log_dir
         self._copied_at = time.monotonic()
@@ -117,6 +132,10 @@ class Scalars(keras.callbacks.Callback):
                 value = min(max(value, -_LARGEST), _LARGEST)
                 with self._writers[part].as_default():
                     tf.summary.scalar(name.removeprefix("val_"), value, step=record["step"])
+        if self._weights is not None:
+            with self._writers["train"].as_default():
+                for name, values in self._weights(len(self._history)).items():
+                    write_histogram(f"weights/{name}", values, record["step"])
         if time.monotonic() - self._copied_at > _SECONDS_BETWEEN_COPIES:
             self._copy()
 
@@ -138,14 +157,35 @@ class Scalars(keras.callbacks.Callback):
         self._copied_at = time.monotonic()
 
 
+def write_histogram(name: str, values: np.ndarray, step: int) -> None:
+    """Write counts in 30 equal bins, into the present writer.
+
+    Not tf.summary.histogram, which takes ten times as long. Source: tensorboard's
+    plugins/histogram/summary.py: a row of left edge, right edge and count for each bin.
+    """
+    counts, edges = np.histogram(values, bins=30)
+    bins = np.stack([edges[:-1], edges[1:], counts], axis=1)
+    metadata = tf.compat.v1.SummaryMetadata()
+    metadata.plugin_data.plugin_name = "histograms"
+    tf.summary.write(name, bins, step=step, metadata=metadata)
+
+
 def discard_logs(log_dir: str) -> None:
     """Delete the event files of a run and its evaluator, and nothing else that is in the folder."""
-    for part in ("evaluator/validation", "evaluator", "validation", "train", ""):
+    for name in ("projector_config.pbtxt", *_projector_files(log_dir)):
+        storage.remove(storage.join(log_dir, name))
+    storage.remove_if_empty(storage.join(log_dir, "projector"))
+    for part in ("evaluator/validation", "evaluator", "test", "validation", "train", ""):
         folder = storage.join(log_dir, part)
         for name in storage.list_dir(folder):
             if name.startswith("events.out.tfevents."):
                 storage.remove(storage.join(folder, name))
         storage.remove_if_empty(folder)
+
+
+def _projector_files(log_dir: str) -> list[str]:
+    names = storage.list_dir(storage.join(log_dir, "projector"))
+    return [f"projector/{name}" for name in names if name.endswith((VECTORS, NAMES))]
 
 
 def _open_writer(path: str) -> tf.summary.SummaryWriter:

@@ -148,6 +148,11 @@ def log_summary(report: Mapping[str, Any]) -> None:
             "weights of the wide part that are exactly 0: %.1f %%",
             100 * report["wide_zero_weights"],
         )
+    for finding in report.get("doctor", ()):
+        level = logging.INFO if finding["severity"] == "info" else logging.WARNING
+        logger.log(
+            level, "doctor: %s: %s; %s", finding["illness"], finding["evidence"], finding["advice"]
+        )
     logger.info("model: %s", report["model_dir"])
     logger.info("done in %.1f s", report["seconds"]["total"])
 

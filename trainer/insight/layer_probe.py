@@ -26,6 +26,8 @@ MOST_ROWS = 1024
 _WINDOW_ROWS = 8192
 # A norm reads its table as a whole; larger tables (16 MB) have none.
 MOST_NUMBERS = 1 << 22
+# Weights of a layer that a histogram is made of.
+MOST_SAMPLED = 20_000
 
 
 class LayerProbe:
@@ -74,6 +76,19 @@ class LayerProbe:
             return {}
         values = self._measure(self._rows).numpy()
         return {name: float(v) for name, v in zip(self._names, values, strict=True)}
+
+    def weights(self, number: int) -> dict[str, np.ndarray]:
+        """The weights of each layer, flat, of large ones an even sample; {} as `measure`."""
+        if not (is_probed(number) and self._has_gradients):
+            return {}
+        found = {}
+        for name, places in self._groups.items():
+            variables = [self._program.parameters[i].variable for i in places]
+            sizes = [v.shape.num_elements() for v in variables]
+            if max(sizes) <= MOST_NUMBERS:
+                stride = -(-sum(sizes) // MOST_SAMPLED)
+                found[name] = np.concatenate([v.numpy().ravel() for v in variables])[::stride]
+        return found
 
     def _values(self, rows_BW: tf.Tensor) -> tf.Tensor:
         """The numbers, whose names are noted while this is traced."""
