@@ -11,7 +11,7 @@ def produce(history, kept_step):
 
 
 def test_history_by_column_with_gaps_where_a_record_lacks_a_metric():
-    history = [{"step": 5, "loss": 2.0}, {"step": 10, "loss": 1.0, "val_auc": 0.75}]
+    history = [{"step": 5, "loss": 2.0}, {"step": 10, "loss": 1.0, "val_auc": 0.75, "dead/h1": 0.5}]
     assert produce(history, 10) == {
         "curves": {"step": [5, 10], "loss": [2.0, 1.0], "val_auc": [None, 0.75], "kept_step": 10}
     }

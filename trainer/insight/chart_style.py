@@ -94,6 +94,13 @@ class Canvas:
         """Widen the lower margin for labels that stand upright."""
         self.axes.set_position(self._place(0.63, bottom=0.9))
 
+    def set_log(self) -> None:
+        """A y axis in powers of ten; its ticks as plain numbers, for mathtext is not parsed."""
+        self.axes.set_yscale("log", nonpositive="mask")
+        self.axes.yaxis.set_major_formatter("{x:g}")
+        self.axes.yaxis.set_minor_formatter("")
+        self.axes.set_position(self._place(0.8))
+
     def _place(self, left: float, bottom: float = 0.48) -> tuple[float, float, float, float]:
         """Left, bottom, width and height as shares of the figure, from margins in inches."""
         width, height = self._figure.get_size_inches()
@@ -120,13 +127,6 @@ def drawing(name: str, caption: str, height: float = _HEIGHT) -> Iterator[Canvas
 
     with matplotlib.rc_context(_RC):
         yield Canvas(name, caption, Figure(figsize=(_WIDTH, height)))
-
-
-def set_log(axes: Axes) -> None:
-    """A y axis in powers of ten, its ticks as plain numbers: those of mathtext are not parsed."""
-    axes.set_yscale("log", nonpositive="mask")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("")
 
 
 def styled(svg: str, name: str, caption: str) -> str:

@@ -23,6 +23,7 @@ def produce(evidence: Evidence) -> Sections:
         for i, record in enumerate(history)
         if i % stride == 0 or record["step"] == state.kept_step or i == len(history) - 1
     ]
-    names = dict.fromkeys(name for record in shown for name in record)
+    # Those with a slash are of one layer each, see the section `health`.
+    names = dict.fromkeys(name for record in shown for name in record if "/" not in name)
     columns = {name: [record.get(name) for record in shown] for name in names}
     return {"curves": {**columns, "kept_step": state.kept_step}}

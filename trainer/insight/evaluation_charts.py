@@ -76,7 +76,10 @@ def _scatter(part: str, found: Found) -> Chart:
     grid = found["scatter"]
     x_edges, y_edges = np.asarray(grid["prediction_edges"]), np.asarray(grid["label_edges"])
     counts = np.asarray(grid["counts"], np.float64)
-    caption = f"Label against prediction, {part} rows; brighter cells have more rows"
+    caption = (
+        f"Label against prediction, {part} rows; brighter cells have more rows, and on the dashed "
+        "line both are equal"
+    )
     with drawing(f"scatter-{part}", caption) as canvas:
         axes = canvas.axes
         if counts.shape == (len(x_edges) - 1, len(y_edges) - 1):
@@ -85,10 +88,9 @@ def _scatter(part: str, found: Found) -> Chart:
         # A raster: thousands of cells as paths would be hundreds of kilobytes.
         axes.pcolormesh(x_edges, y_edges, np.log1p(cells), rasterized=True)
         ends = max(x_edges[0], y_edges[0]), min(x_edges[-1], y_edges[-1])
-        axes.plot(ends, ends, color=INK, linewidth=1, linestyle="--", label="label = prediction")
+        axes.plot(ends, ends, color=INK, linewidth=1, linestyle="--")
         axes.set_xlabel("prediction")
         axes.set_ylabel("label")
-        axes.legend(loc="upper left")
         return canvas.chart()
 
 
@@ -165,8 +167,9 @@ def _rates(confusion: Any) -> dict[str, float]:
 
 def _calibration(part: str, found: Found) -> Chart:
     bins = [one for one in found["calibration"] if one.get("rows")]
+    share_of = "right classes" if found.get("classes") else "positives"
     caption = (
-        f"Share of positives by predicted probability, {part} rows, in log-odds, with its "
+        f"Share of {share_of} by predicted probability, {part} rows, in log-odds, with its "
         "interval; on the dashed line the model is calibrated"
     )
     with drawing(f"calibration-{part}", caption) as canvas:
@@ -184,7 +187,7 @@ def _calibration(part: str, found: Found) -> Chart:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_ticks([float(_log_odds(p)) for p in within], [f"{p:g}" for p in within])
         axes.set_xlabel("mean probability")
-        axes.set_ylabel("share of positives")
+        axes.set_ylabel(f"share of {share_of}")
         return canvas.chart()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.insight.chart_style import GRID, INK, MUTED, SERIES, Chart, drawing, set_log, shortened
+from trainer.insight.chart_style import GRID, INK, MUTED, SERIES, Chart, drawing, shortened
 
 _MOST_BARS = 15
 _MOST_NAMED_POINTS = 40
@@ -39,7 +39,7 @@ def _curve(
             label = column.removeprefix("val_").replace("_learning_rate", "")
             axes.plot(steps, values, color=color, label=label, marker="o", markersize=2)
             if is_log and np.nanmin(values) > 0:
-                set_log(axes)
+                canvas.set_log()
         axes.axvline(curves["kept_step"], color=MUTED, linewidth=1, linestyle="--")
         axes.set_xlabel("step")
         axes.set_ylabel(title)
@@ -191,7 +191,7 @@ def _layers(key: str, title: str, layers: Sequence[Found], steps: Sequence[int])
                 label=shortened(layer["name"], 16),
             )
         if key != "dead":
-            set_log(axes)
+            canvas.set_log()
         axes.set_xlabel("step")
         axes.set_ylabel(title)
         axes.legend(loc="best", ncols=2)

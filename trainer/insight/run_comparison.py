@@ -16,7 +16,7 @@ import numpy as np
 
 from trainer import storage
 from trainer.errors import UserError
-from trainer.insight.chart_style import SERIES, Chart, drawing, set_log, shortened
+from trainer.insight.chart_style import SERIES, Chart, drawing, shortened
 from trainer.insight.page import cell_text, number_text, render
 from trainer.insight.page_sections import Section
 from trainer.insight.report_tables import Found, Table, Value, csv_text
@@ -203,7 +203,7 @@ def _chart(name: str, runs: Sequence[Run]) -> Chart:
                 label=shortened(run.name, 24),
             )
         if name.endswith("_learning_rate"):
-            set_log(axes)
+            canvas.set_log()
         axes.set_xlabel("step")
         axes.set_ylabel(name.replace("_", " "))
         axes.legend(loc="best")

@@ -65,8 +65,8 @@ def bias(report: Found, part: str) -> str:
         texts.append(text + (f" ({mean / label - 1:+.1%})" if label > 0 else ""))
     if found.get("ece") is not None:
         texts.append(f"the expected calibration error is {found['ece']:.3g}")
-    text = _worst_slice(report.get("slices", {}).get(part) or [])
-    texts += [text] if text else []
+    if part in report.get("slices", {}):
+        texts.append(_worst_slice(report["slices"][part]))
     if not texts:
         return f"Nothing is known of its bias on the {part} rows."
     return f"{texts[0][0].upper()}{texts[0][1:]}{''.join(f'; {text}' for text in texts[1:])}."
@@ -81,7 +81,7 @@ def _worst_slice(slices: Any) -> str:
                 f"the most biased slice is {one['column']} = {one['value']} "
                 f"({one['bias']:+.3g}, {low:+.3g} to {high:+.3g}, {one['rows']:,} rows)"
             )
-    return "no slice is biased beyond chance" if slices else ""
+    return "no slice is biased beyond chance"
 
 
 def health(report: Found) -> str:
