@@ -321,6 +321,11 @@ def write_outcome(folder: Path) -> None:
     report = read_report(job_dir)
     for name in ("seconds", "examples_per_second"):
         del report[name]
+    # Clocks: training health has no other numbers of the kind, the curves have two columns.
+    for name in ("seconds", "input_bound", "examples_per_second"):
+        del report["health"][name]
+    for name in ("seconds", "waiting_seconds"):
+        del report["curves"][name]
     request = json.loads((job_dir / "model/assets.extra/sample_request.json").read_text())
     served = tf.saved_model.load(str(job_dir / "model")).signatures["serving_default"]
     specs = served.structured_input_signature[1]
@@ -332,7 +337,9 @@ def write_outcome(folder: Path) -> None:
     outcome = {
         "checkpoint": digests(max((job_dir / "checkpoints").iterdir()) / "variables"),
         "model": digests(job_dir / "model/variables/variables"),
-        "records": [{**record, "seconds": 0} for record in read_metrics(job_dir)],
+        "records": [
+            {**record, "seconds": 0, "waiting_seconds": 0} for record in read_metrics(job_dir)
+        ],
         "answers": served(**columns)["probability"].numpy().tolist(),
         "report": report,
         # Each start has event files of its own.

@@ -123,6 +123,7 @@ def test_the_projector_finds_vectors_and_names(written):
 
 def test_a_discarded_run_leaves_none_of_it(written):
     log_dir, _ = written
+    storage.write_text(f"{log_dir}/plugins/profile/2026/vm.xplane.pb", "")
     discard_logs(log_dir)
     assert not storage.exists(log_dir)
 

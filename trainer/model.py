@@ -158,7 +158,7 @@ def train_and_evaluate(
             own = [
                 Console(plan, state.step, state.history),
                 JsonLines(folder.path("metrics.jsonl"), state.history),
-                Scalars(folder.log_dir, state.history, probe and probe.weights),
+                Scalars(folder.log_dir, state.history, probe.weights if probe else None),
                 Tuning(reporter, state.history),
             ]
             if config.training.profile_steps is not None:
@@ -172,7 +172,7 @@ def train_and_evaluate(
             checkpoints=checkpoints,
             callbacks=keras.callbacks.CallbackList([*own, *callbacks], model=program.model),
             stop=stop,
-            probe=probe and probe.measure,
+            probe=probe.measure if probe else None,
         ).run(training_rows(config, datasets, plan, distribution, state.step))
         if distribution.num_replicas > 1:
             report.log_replicas(distribution.gather(program.checksums()))

@@ -171,10 +171,12 @@ def write_histogram(name: str, values: np.ndarray, step: int) -> None:
 
 
 def discard_logs(log_dir: str) -> None:
-    """Delete the event files of a run and its evaluator, and nothing else that is in the folder."""
+    """Delete what TensorBoard got of a run and its evaluator, and nothing else in the folder."""
     for name in ("projector_config.pbtxt", *_projector_files(log_dir)):
         storage.remove(storage.join(log_dir, name))
-    storage.remove_if_empty(storage.join(log_dir, "projector"))
+    storage.remove(storage.join(log_dir, "plugins", "profile"))
+    for part in ("projector", "plugins"):
+        storage.remove_if_empty(storage.join(log_dir, part))
     for part in ("evaluator/validation", "evaluator", "test", "validation", "train", ""):
         folder = storage.join(log_dir, part)
         for name in storage.list_dir(folder):

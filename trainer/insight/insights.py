@@ -15,6 +15,9 @@ from trainer.errors import Interrupted
 from trainer.insight import (
     column_insights,
     curves,
+    doctor,
+    event_files,
+    health,
     learned_weights,
     model_card,
     origin,
@@ -36,6 +39,9 @@ PRODUCERS: tuple[Producer, ...] = (
     curves.produce,
     column_insights.produce,
     learned_weights.produce,
+    health.produce,
+    doctor.produce,
+    event_files.produce,
     verdict.produce,
 )
 
