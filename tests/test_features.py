@@ -346,9 +346,9 @@ def test_the_reader_is_told_types_and_rules():
         ReadColumn("city", "dictionary"),
         ReadColumn("floor", "int", minimum=0, maximum=4),
         *(ReadColumn(name, "float", required=True) for name in ("lat", "lon", "lat2", "lon2")),
+        ReadColumn("id", "string"),
         ReadColumn("y", "float", required=True, role="label"),
         ReadColumn("w", "float", required=True, minimum=0, role="weight"),
-        ReadColumn("id", "string"),
         ReadColumn("unused", "string"),
     )
 

@@ -63,7 +63,7 @@ def make_config(folder, **sections):
         },
         "model": {"hidden_units": [6]},
         "training": {"epochs": 2, "batch_size": 32},
-        "evaluation": {"baseline": "constant"},
+        "evaluation": {"baseline": "constant", "report": "none"},
         "output": {"job_dir": f"{folder}/run{next(RUNS)}"},
     }
     for name, section in sections.items():

@@ -122,8 +122,8 @@ def summarize(
     Args:
         folds: metrics by part and name of each, two or more; a metric that one lacks is left out.
 
-    >>> summarize([{"test": {"auc": 0.5}}, {"test": {"auc": 0.75}}])["test"]["auc"]
-    {'mean': 0.625, 'sd': 0.17677669529663687, 'standard_error': 0.125, 'values': [0.5, 0.75]}
+    >>> summarize([{"test": {"mae": 2}}, {"test": {"mae": 4}}])["test"]["mae"]["mean"]
+    3.0
     """
     found: dict[str, dict[str, Summary]] = {}
     for part in folds[0]:
