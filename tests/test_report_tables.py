@@ -61,6 +61,24 @@ def test_curves_and_dependence_have_a_row_for_each_point():
     assert dependence.rows[4] == ("color", "red", 1.5, None, None)
 
 
+def test_data_profile_has_a_row_for_each_column_and_part():
+    table = report_tables.profile_table(REPORT["data_profile"]["columns"][:1])
+    assert table.columns == (
+        "column",
+        "kind",
+        "part",
+        "missing",
+        "distinct",
+        "js",
+        "linf",
+        "unseen",
+    )
+    assert table.rows == [
+        ("zone", "categorical", "train", 0.0125, 31, None, None, None),
+        ("zone", "categorical", "test", 0.0375, 29, 0.0123, 0.045, 0.0021),
+    ]
+
+
 def test_strongest_weights_neighbors_groups_and_layers():
     weights = report_tables.weights_table(REPORT["wide_weights"])
     assert weights.rows[0] == ("zone", "z0", 2.0, 50) and weights.rows[-1][2] == -1.375

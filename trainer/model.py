@@ -217,7 +217,10 @@ def train_and_evaluate(
         if reports:
             kept = {name: found.kept for name, found in measured.items()}
             evidence = Evidence(config, datasets, program, state, kept, folder, summary)
+            asked = time.monotonic()
             summary |= collect(evidence)
+            summary["seconds"]["report"] = round(time.monotonic() - asked, 3)
+            summary["seconds"]["total"] = round(time.monotonic() - started, 3)
             present(summary, folder)
         folder.complete(summary)
         report.log_summary(summary)

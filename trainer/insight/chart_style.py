@@ -81,6 +81,7 @@ class Canvas:
         """Take an empty figure."""
         self.name, self.caption, self._figure = name, caption, figure
         self.axes: Axes = figure.add_axes(self._place(0.63))
+        self.axes.locator_params(nbins=6)  # More ticks of five digits run into each other.
 
     def make_room(self, labels: list[str]) -> list[str]:
         """Widen the left margin for the labels of bars; the labels, cut where they are long."""

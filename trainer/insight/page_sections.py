@@ -136,7 +136,7 @@ def _embeddings(report: Found) -> Section:
 def _data(report: Found) -> Section:
     profile = report.get("data_profile") or {}
     columns = profile.get("columns")
-    table = report_tables.of_records("data_profile", "Columns by part", columns or [])
+    table = report_tables.profile_table(columns or [])
     return Section(
         "data",
         "Data profile",

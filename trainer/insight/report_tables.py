@@ -170,6 +170,24 @@ def neighbors_table(maps: Mapping[str, Found]) -> Table:
     return of_records("neighbors", "Nearest values by cosine similarity", records)
 
 
+def profile_table(columns: Sequence[Found]) -> Table:
+    """The data profile, one row for each column and part."""
+    records = []
+    for column in columns:
+        for part in ("train", "validation", "test"):
+            if part not in column:
+                continue
+            record = {"column": column["column"], "kind": column["kind"], "part": part}
+            record |= column[part]
+            record |= column.get("drift", {}).get(part, {})
+            if part in column.get("unseen", {}):
+                record["unseen"] = column["unseen"][part]
+            if part == "train" and column.get("leak") is not None:
+                record["leak"] = column["leak"]
+            records.append(record)
+    return of_records("data_profile", "Columns by part", records)
+
+
 def curves_table(curves: Found) -> Table:
     """The history, one row for each evaluation."""
     columns = {name: values for name, values in curves.items() if isinstance(values, list)}

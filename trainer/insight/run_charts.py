@@ -10,7 +10,7 @@ import numpy as np
 from trainer.insight.chart_style import GRID, INK, MUTED, SERIES, Chart, drawing, shortened
 
 _MOST_BARS = 15
-_MOST_NAMED_POINTS = 40
+_MOST_NAMED_POINTS = 24
 
 Found = Mapping[str, Any]
 
@@ -128,7 +128,7 @@ def _dependence(place: int, column: str, found: Found) -> Chart:
                 axes.errorbar(places, mean, yerr=lengths, fmt="none", ecolor=MUTED, elinewidth=1)
         axes.plot(places, mean, "-o" if is_number else "o", color=SERIES[0], markersize=3)
         if not is_number:
-            axes.set_xticks(places, [shortened(v, 10) for v in values], rotation=60, ha="right")
+            axes.set_xticks(places, [shortened(v, 13) for v in values], rotation=60, ha="right")
             canvas.make_room_below()
         axes.set_xlabel(shortened(column))
         axes.set_ylabel("prediction")
