@@ -13,7 +13,8 @@ ORDER = re.findall(
     """
     __init__ errors redaction outcome quick_imports fields column_base column_ranges label
     number_columns id_columns bag_columns columns schema config_errors sections data_config
-    threshold_rule evaluation_config model_config optimizer_config config yaml_text compat flags cluster vertex rendezvous
+    threshold_rule evaluation_config model_config optimizer_config config yaml_text compat flags
+    cluster vertex rendezvous
     cloud_files remote_file storage cli logs taxi_tariff sample memory_tables data_files parallel
     cells vectors value_lists csv_records csv_files parquet_files reader sampling quantiles tallies
     statistics labels column_profile held_out column_power
@@ -27,7 +28,10 @@ ORDER = re.findall(
     cross_network dense_tower piecewise_linear wide_part deep_part network losses number_head
     class_heads objective kept_weights distribution strategy accumulation program checkpoint
     evaluation loop tuning observers serving answers parity replay export run_folder run_lock report
-    evidence chart_style evaluation_charts run_charts report_tables page_sections page model_card
+    divergence id_counts column_shifts held_out_rows data_profile importance
+    evidence column_insights learned_weights confidence binary_tables number_tables
+    confusion_tables evaluation_tables row_groups slices fairness
+    chart_style evaluation_charts run_charts report_tables page_sections page model_card
     page_files origin curves layer_probe health illness training_illnesses data_illnesses doctor
     event_files profiler verdict run_comparison insights
     sidecar trained_model model folds task table_sinks convert

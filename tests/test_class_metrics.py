@@ -76,7 +76,7 @@ def label_sets():
 
 def test_metrics_of_labels_are_those_of_scikit_learn():
     labels, logits, weight = rows = label_sets()
-    found = fed(LabelSetEvaluator(NAMES[:4], 0.3), rows).result()
+    found = fed(LabelSetEvaluator(NAMES[:4], [0.3]), rows).result()
     p = 1 / (1 + np.exp(-logits.astype(np.float64)))
     yes, weights = p >= 0.3, {"sample_weight": weight}
     loss = [oracle.log_loss(labels[:, k], p[:, k], **weights) for k in range(4)]
@@ -90,12 +90,12 @@ def test_metrics_of_labels_are_those_of_scikit_learn():
 
 def test_areas_of_each_label_are_those_of_scikit_learn():
     labels, logits, weight = rows = label_sets()
-    table = fed(LabelSetEvaluator(NAMES[:4], 0.5), rows).by_class()
+    table = fed(LabelSetEvaluator(NAMES[:4], [0.5]), rows).by_class()
     aucs = oracle.roc_auc_score(labels, logits, average=None, sample_weight=weight)
     assert [figures["auc"] for figures in table.values()] == pytest.approx(list(aucs))
 
 
-@pytest.mark.parametrize("evaluator", [ClassEvaluator(NAMES), LabelSetEvaluator(NAMES, 0.5)])
+@pytest.mark.parametrize("evaluator", [ClassEvaluator(NAMES), LabelSetEvaluator(NAMES, [0.5])])
 def test_beyond_the_bound_no_logit_is_kept_and_the_rest_is_the_same(evaluator, monkeypatch):
     labels, logits, weight = rows_of(8, False)
     if isinstance(evaluator, LabelSetEvaluator):
@@ -108,7 +108,7 @@ def test_beyond_the_bound_no_logit_is_kept_and_the_rest_is_the_same(evaluator, m
 
 
 def arguments(evaluator):
-    return (NAMES, 0.5) if isinstance(evaluator, LabelSetEvaluator) else (NAMES,)
+    return (NAMES, [0.5]) if isinstance(evaluator, LabelSetEvaluator) else (NAMES,)
 
 
 def test_a_class_without_rows_is_left_out_of_the_means():
@@ -121,7 +121,7 @@ def test_a_class_without_rows_is_left_out_of_the_means():
     assert found.by_class()["c"] == {"sum_weight": 0.0}
 
 
-@pytest.mark.parametrize("evaluator", [ClassEvaluator(NAMES), LabelSetEvaluator(NAMES, 0.5)])
+@pytest.mark.parametrize("evaluator", [ClassEvaluator(NAMES), LabelSetEvaluator(NAMES, [0.5])])
 def test_without_weight_only_the_counts_are_there(evaluator):
     assert evaluator.result() == {"num_rows": 0, "sum_weight": 0}
     labels = np.zeros((2, 1 if isinstance(evaluator, ClassEvaluator) else 8), np.float32)

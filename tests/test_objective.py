@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_table import make_config, statistics_of
 
+from trainer.calibration import Calibration
+from trainer.decision import Decision
 from trainer.errors import UserError
+from trainer.metrics import sigmoid
 from trainer.objective import Objective
 
 LABELS = np.array([3.0, -1.0, 4.0, 1.5, 9.0], np.float32)
@@ -193,3 +196,39 @@ def test_an_auto_wide_rate_follows_the_curvature(optimizer, rate):
     assert found.wide_learning_rate == pytest.approx(rate)
     stated = config.optimizer.model_copy(update={"wide_learning_rate": 0.7})
     assert objective.with_learning_rate(stated) == stated
+
+
+@pytest.mark.parametrize(
+    "calibration",
+    [
+        Calibration("platt", (0.5,), (1.0,)),
+        Calibration("temperature", (2.0,)),
+        Calibration("isotonic", knots=(-1.0, -0.5, 0.75, 1.0), values=(-2.0, -2.0, 0.5, 3.0)),
+        Calibration("isotonic", knots=(0.5,), values=(0.25,)),
+    ],
+)
+def test_a_calibration_in_the_graph_is_that_of_the_metrics(calibration):
+    objective = objective_of("binary", labels=[0.0, 1.0])
+    decided = objective.with_decision(objective.decision._replace(calibration=calibration))
+    logits = np.array([[-9.0], [-1.0], [-0.7], [0.0], [0.75], [0.9], [1.0], [9.0]], np.float32)
+    score, raw = tf.function(decided.served)(tf.constant(logits))
+    np.testing.assert_allclose(score, sigmoid(calibration.apply(logits))[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(raw, sigmoid(logits)[:, 0], rtol=1e-6)
+    label, weight = (logits > 0.5).astype(np.float32), np.ones(8, np.float32)
+    expected = objective.metrics(label, calibration.apply(logits), weight)
+    assert decided.metrics(label, logits, weight) == expected
+    # What is learned stays as it was.
+    np.testing.assert_array_equal(
+        decided.loss(tf.constant(label), tf.constant(logits)),
+        objective.loss(tf.constant(label), tf.constant(logits)),
+    )
+    assert objective.decision.calibration == Calibration()
+
+
+def test_a_chosen_threshold_is_that_of_the_metrics():
+    objective = objective_of("binary", labels=[0.0, 1.0], evaluation={"threshold": "f1"})
+    assert objective.decision == Decision((0.5,), 0.5)
+    decided = objective.with_decision(Decision((0.95,), "f1", num_rows=9))
+    label, logits = np.ones((2, 1)), np.array([[0.0], [np.log(9.0)]], np.float32)
+    assert objective.metrics(label, logits, np.ones(2))["recall"] == 1.0
+    assert decided.metrics(label, logits, np.ones(2))["recall"] == 0.0

@@ -12,13 +12,13 @@ from trainer import parity
 from trainer.answers import MOST_PROBABILITIES, Served
 from trainer.errors import TrainingFailed
 from trainer.label import Label
-from trainer.parity import FreshProcess, check_answers
+from trainer.parity import Expected, FreshProcess, check_answers
 from trainer.serving import ServingInputs
 
 INPUTS = ServingInputs({"size": "float32", "id": "string"}, {"size": "size", "id": "id"}, "id")
 ROWS = [{"size": 1.0, "id": "a"}, {"size": 2.0, "id": "b"}]
-REGRESSION = Served(INPUTS, Label(column="y", task="regression"), 0.5)
-BINARY = Served(INPUTS, Label(column="y", task="binary"), 0.5)
+REGRESSION = Served(INPUTS, Label(column="y", task="regression"), (0.5,))
+BINARY = Served(INPUTS, Label(column="y", task="binary"), (0.5,))
 
 
 def answers(**outputs):
@@ -26,7 +26,9 @@ def answers(**outputs):
 
 
 def check(found, expected, served=REGRESSION, tolerance=1e-5):
-    return check_answers(found, ROWS, np.array(expected), served=served, tolerance=tolerance)
+    return check_answers(
+        found, ROWS, Expected(np.array(expected)), served=served, tolerance=tolerance
+    )
 
 
 def test_difference_is_relative_above_1_and_absolute_below():
@@ -64,7 +66,7 @@ def test_swapped_classes_fail():
 
 
 CLASSES = ("cat", "dog", "eel")
-MULTICLASS = Served(INPUTS, Label(column="y", task="multiclass"), 0.5, CLASSES)
+MULTICLASS = Served(INPUTS, Label(column="y", task="multiclass"), (0.5,), CLASSES)
 PROBABILITIES = [[0.2, 0.7, 0.1], [0.5, 0.2, 0.3]]
 
 
@@ -97,7 +99,7 @@ def test_other_answers_of_classes_fail(outputs, message):
 )
 def test_the_most_probable_of_many_classes_are_compared_by_name(swap, message):
     classes = tuple(f"c{k}" for k in range(MOST_PROBABILITIES + 1))
-    served = Served(INPUTS, Label(column="y", task="multiclass"), 0.5, classes)
+    served = Served(INPUTS, Label(column="y", task="multiclass"), (0.5,), classes)
     scores = np.zeros((2, len(classes)))
     scores[:, 5:15] = np.arange(1, 11) / 55
     names = [f"c{k}" for k in range(14, 4, -1)]
@@ -118,7 +120,7 @@ def test_the_most_probable_of_many_classes_are_compared_by_name(swap, message):
 
 
 def test_swapped_decisions_of_labels_fail():
-    served = Served(INPUTS, Label(columns=("a", "b"), task="multilabel"), 0.5, ("a", "b"))
+    served = Served(INPUTS, Label(columns=("a", "b"), task="multilabel"), (0.5,), ("a", "b"))
     scores = [[0.9, 0.1], [0.4, 0.6]]
     right = {"probabilities": scores, "is_positive": [[True, False], [False, True]]}
     assert check(answers(**right), scores, served) == 0
@@ -180,3 +182,27 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/cmdline").read_text() != ""
     except OSError:
         return False
+
+
+CALIBRATED = BINARY._replace(is_calibrated=True)
+
+
+def check_calibrated(raw, probability, slack=None):
+    found = answers(probability=probability, raw_probability=raw, **{"class": [0, 1]})
+    expected = Expected(np.array([0.25, 0.75]), np.array([0.125, 0.875]), slack)
+    return check_answers(found, ROWS, expected, served=CALIBRATED, tolerance=1e-5)
+
+
+def test_raw_scores_of_a_calibrated_model_are_compared_too():
+    assert check_calibrated([0.125, 0.875004], [0.25, 0.75]) == pytest.approx(4e-6)
+    with pytest.raises(TrainingFailed, match=r"sample row 1 gives 0\.9 by .* and 0\.875"):
+        check_calibrated([0.125, 0.9], [0.25, 0.75])
+    with pytest.raises(TrainingFailed, match=r"sample row 0 gives 0\.26 by"):
+        check_calibrated([0.125, 0.875], [0.26, 0.75])
+
+
+def test_steps_of_a_calibration_have_slack():
+    slack = np.array([0.02, 0.0])
+    assert check_calibrated([0.125, 0.875], [0.26, 0.75], slack) == 0.0
+    with pytest.raises(TrainingFailed, match=r"sample row 0 gives 0\.3 by"):
+        check_calibrated([0.125, 0.875], [0.3, 0.75], slack)

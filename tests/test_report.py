@@ -25,6 +25,7 @@ def make_report(program=None):
         results=RESULTS,
         by_class={"test": {f"c{k}": {"auc": 0.5} for k in range(1001)}, "validation": {}},
         baselines=BASELINES,
+        watched=None,
         exported=ExportReport(1e-7, 8, 3.0, "runs/x/model"),
         seconds={"total": 9.8765},
     )

@@ -6,6 +6,10 @@
                 `MOST_PROBABILITIES` classes top_classes and top_probabilities instead
     multilabel  probabilities of all labels, is_positive
 
+A calibrated model also serves the probabilities that it has without its calibration:
+raw_probability, raw_probabilities, or raw_top_probabilities of the top_classes. What is decided,
+is_positive and class, follows from the calibrated ones.
+
 Works on plain Python and numpy values; imports neither TensorFlow nor Arrow.
 
 Axes: B rows, K classes or labels.
@@ -29,12 +33,17 @@ Outputs = dict[str, Any]
 
 
 class Served(NamedTuple):
-    """What a model takes and gives: its inputs, its label, the threshold of a yes, its classes."""
+    """What a model takes and gives.
+
+    thresholds: of a yes; one, or one for each label; () of other tasks. classes: their names.
+    is_calibrated: whether raw scores are served besides.
+    """
 
     inputs: ServingInputs
     label: Label
-    threshold: float
+    thresholds: tuple[float, ...]
     classes: tuple[str, ...] = ()
+    is_calibrated: bool = False
 
     @property
     def score(self) -> str:
@@ -42,6 +51,11 @@ class Served(NamedTuple):
         if self.label.has_classes:
             return "top_probabilities" if self.has_top else "probabilities"
         return "prediction" if self.label.task == "regression" else "probability"
+
+    @property
+    def raw_score(self) -> str:
+        """The output of the numbers without the calibration."""
+        return f"raw_{self.score}"
 
     @property
     def has_top(self) -> bool:
@@ -54,14 +68,20 @@ class Served(NamedTuple):
             return scores
         return np.take_along_axis(scores, self._top(scores), axis=1)
 
+    def raw_numbers(self, raw_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """The numbers of the output `raw_score`, in the places of those of `score`."""
+        if not self.has_top:
+            return raw_scores
+        return np.take_along_axis(raw_scores, self._top(scores), axis=1)
+
     def decisions(self, numbers: np.ndarray) -> dict[str, list[Any]]:
         """The outputs that follow from the numbers of `score`, as the model makes them."""
-        threshold = np.float32(self.threshold)
+        thresholds = np.array(self.thresholds, np.float32)
         if self.label.task == "binary":
             values = self.label.class_values
-            return {"class": [values[int(np.float32(p) >= threshold)] for p in numbers]}
+            return {"class": [values[int(np.float32(p) >= thresholds[0])] for p in numbers]}
         if self.label.task == "multilabel":
-            return {"is_positive": (numbers.astype(np.float32) >= threshold).tolist()}
+            return {"is_positive": (numbers.astype(np.float32) >= thresholds).tolist()}
         if self.label.task == "regression":
             return {}
         found: dict[str, list[Any]] = {"probability": numbers.max(axis=1).tolist()}
@@ -69,10 +89,12 @@ class Served(NamedTuple):
             found["class"] = [self.classes[k] for k in numbers.argmax(axis=1)]
         return found
 
-    def answers(self, scores: np.ndarray) -> list[Outputs]:
-        """The outputs of each row, without the key."""
+    def answers(self, scores: np.ndarray, raw_scores: np.ndarray | None = None) -> list[Outputs]:
+        """The outputs of each row, without the key; `raw_scores` of a calibrated model."""
         numbers = self.numbers(scores)
         outputs = {self.score: numbers.tolist(), **self.decisions(numbers)}
+        if raw_scores is not None:
+            outputs[self.raw_score] = self.raw_numbers(raw_scores, scores).tolist()
         if self.has_top:
             names = [[self.classes[k] for k in row] for row in self._top(scores)]
             outputs |= {"top_classes": names, "class": [row[0] for row in names]}

@@ -180,10 +180,10 @@ class LabelSetEvaluator:
     Source: definitions of scikit-learn's roc_auc_score, f1_score and accuracy_score.
     """
 
-    def __init__(self, classes: Sequence[str], threshold: float):
-        """Take the names of the K labels, and the probability from which a row has one."""
+    def __init__(self, classes: Sequence[str], thresholds: Sequence[float]):
+        """Take the names of the K labels, and the probability from which a row has one, or each."""
         self._account = _Account(classes)
-        self._least_logit = log_odds(threshold)
+        self._least_logit = np.array([log_odds(threshold) for threshold in thresholds])
         self._whole_hits = 0.0
 
     def add(self, labels_BL: np.ndarray, logits_BO: np.ndarray, weight_B: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from trainer.columns import EmbeddedColumn
 from trainer.config_errors import describe_findings
 from trainer.data_config import DataConfig
 from trainer.errors import UserError, quoted
+from trainer.evaluation_config import EvaluationConfig
 from trainer.fields import Auto, Float, Int, unusable_texts
 from trainer.model_config import ModelConfig
 from trainer.optimizer_config import OptimizerConfig
@@ -129,27 +130,6 @@ class TrainingConfig(Section):
         return self
 
 
-class EvaluationConfig(Section):
-    """What is measured."""
-
-    threshold: Annotated[Float, Field(gt=0, lt=1)] = Field(
-        0.5, description="Probability from which a row counts as positive."
-    )
-    baseline: Literal["wide", "constant", "none"] = Field(
-        "wide",
-        description="Reference beside the model: the constant, and with wide also a wide-only "
-        "model of the same columns, trained as many steps.",
-    )
-    report: Literal["full", "none"] = Field(
-        "full",
-        description="full: report.html, the model card, tables and their numbers in report.json, "
-        "from the kept weights; none: report.json with metrics only, for tuning trials.",
-    )
-    eval_rows: NotNegative = Field(
-        0, description="Validation rows used while training; 0: all. The final evaluation uses all."
-    )
-
-
 class ExportConfig(Section):
     """The SavedModel."""
 
@@ -213,11 +193,7 @@ class Config(Schema):
     @model_validator(mode="after")
     def _check_sections(self) -> Config:
         self.model.check_loss(self.label)
-        if self.label.task == "multiclass" and self.evaluation.threshold != 0.5:
-            raise ValueError(
-                "evaluation.threshold has no effect on multiclass, which takes the most probable "
-                "class; leave it out"
-            )
+        self.evaluation.check(self)
         self.model.check()
         self.optimizer.check(self.model.towers)
         self._check_embeddings()

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from trainer.class_metrics import MOST_KEPT
+from trainer.decision import decide
+from trainer.evaluation_config import EvaluationConfig
 from trainer.input import evaluation_batches
 from trainer.metrics import Evaluator, Metrics
 from trainer.objective import Objective
 from trainer.program import Program
 from trainer.row_stores import RowStore
 from trainer.rows import labels_of, weights_of
+
+logger = logging.getLogger(__name__)
 
 MOST_BATCH_ROWS = 8192
 # Logits of a batch: 16 MB, whatever the number of classes.
@@ -90,7 +96,7 @@ def take_in(program: Program, store: RowStore, limit_rows: int = 0, most_kept: i
         limit_rows: only the first rows; 0 for all.
         most_kept: rows whose predictions are kept, in file order.
     """
-    evaluator = program.objective.head.evaluator()
+    evaluator = program.objective.evaluator()
     num_kept = 0
     widths = (program.layout.num_labels,), (program.objective.num_outputs,), ()
     pieces = [Predictions(*(np.zeros((0, *width), np.float32) for width in widths))]
@@ -100,6 +106,24 @@ def take_in(program: Program, store: RowStore, limit_rows: int = 0, most_kept: i
             pieces.append(Predictions(*(rows[: most_kept - num_kept] for rows in predictions)))
             num_kept += len(pieces[-1].weight)
     return Measured(evaluator, Predictions(*map(np.concatenate, zip(*pieces, strict=True))))
+
+
+def decide_on(program: Program, config: EvaluationConfig, store: RowStore) -> Metrics:
+    """Let the validation rows choose threshold and calibration, by the model's present weights.
+
+    From then on `program.objective` has them. A cluster's chief alone decides; the others, which
+    export nothing, only take part in the predictions.
+
+    Returns:
+        The metrics before it, as training watched them.
+    """
+    objective = program.objective
+    measured = take_in(program, store, most_kept=max(1, MOST_KEPT // objective.num_outputs))
+    if program.distribution.is_chief:
+        decision = decide(config, objective.task, *measured.kept)
+        logger.info("%s", decision.describe())
+        program.objective = objective.with_decision(decision)
+    return measured.evaluator.result()
 
 
 def evaluate_constant(objective: Objective, store: RowStore, num_labels: int) -> Metrics:

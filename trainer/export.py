@@ -27,9 +27,10 @@ import tensorflow as tf
 from trainer import storage
 from trainer.answers import NUM_TOP, Outputs, Served, response_json
 from trainer.config import Config
+from trainer.decision import Decision, undecided
 from trainer.distribution import local_cpu, os_errors
 from trainer.errors import UserError
-from trainer.parity import FreshProcess, check_answers
+from trainer.parity import Expected, FreshProcess, check_answers
 from trainer.schema import Schema
 from trainer.serving import (
     MISSING,
@@ -44,6 +45,8 @@ from trainer.serving import (
 
 logger = logging.getLogger(__name__)
 
+# Encoded rows to scores, or to a pair of them.
+Predict = Callable[[Any], Any]
 # What a SavedModel consists of; an older export's are deleted before a new one is copied.
 _PARTS = (
     "saved_model.pb",
@@ -85,15 +88,16 @@ class ExportReport(NamedTuple):
 def export_model(
     *,
     encoder: Encoder,
-    predict: Callable[[Any], tf.Tensor],
+    predict: Predict,
     trackables: Sequence[Any],
     schema: Schema,
     config: Config,
     instances: Sequence[Mapping[str, object]],
-    expected: np.ndarray,
+    expected: np.ndarray | Expected,
     files: Mapping[str, str],
     model_dir: str,
     classes: Sequence[str] = (),
+    decision: Decision | None = None,
     scratch_dir: str | None = None,
 ) -> ExportReport:
     """Write the model to `model_dir`, in the place of an older export, once it is proved right.
@@ -101,16 +105,19 @@ def export_model(
     Args:
         encoder: raw rows to encoded rows; its vocabularies go into the SavedModel.
         predict: encoded rows to (B, 1) logits or values of a regression, or to scores that are
-            served as they are: (B,) values or probabilities, (B, K) probabilities of classes.
+            served as they are: (B,) values or probabilities, (B, K) probabilities of classes; of a
+            calibrated model a pair of such, calibrated and raw.
         trackables: the Keras models, tf.Modules and variables that `predict` reads.
         schema: names the key column, the task and the positive class.
         config: its sections export and evaluation.
         instances: one or more raw rows; None, NaN and absent are missing.
         expected: (len(instances),) score of each by the training path: the value, or the
-            probability of the positive class; (len(instances), K) of several classes.
+            probability of the positive class; (len(instances), K) of several classes; of a
+            calibrated model with its raw scores.
         files: further texts for assets.extra/, by file name.
         model_dir: local or gs:// folder that becomes the SavedModel itself.
         classes: their K names, which also go to assets.extra/classes.txt.
+        decision: thresholds and calibration; None: those of the config, before any row is asked.
         scratch_dir: local folder to work in; None: the system's.
 
     Raises:
@@ -119,22 +126,25 @@ def export_model(
         ValueError: `instances` is empty, or does not fit `expected`.
     """
     started = time.monotonic()
-    if len(instances) == 0 or np.shape(expected) != (
+    if not isinstance(expected, Expected):
+        expected = Expected(np.asarray(expected, np.float64))
+    if len(instances) == 0 or expected.scores.shape != (
         len(instances),
         *([len(classes)] if classes else []),
     ):
         raise ValueError(
             "expected must be (rows,) or (rows, classes) of one or more rows; received "
-            f"{np.shape(expected)} for {len(instances)} rows"
+            f"{expected.scores.shape} for {len(instances)} rows"
         )
+    decision = decision or undecided(config.evaluation, schema.label.task)
     served = Served(
         inputs=serving_inputs(encoder, schema.key if config.export.serve_key else None),
         label=schema.label,
-        threshold=config.evaluation.threshold,
+        thresholds=decision.thresholds,
         classes=tuple(classes),
+        is_calibrated=decision.calibration.kind != "none",
     )
     rows = [plain_row(instance, served.inputs) for instance in instances]
-    scores = np.asarray(expected, np.float64)
     if scratch_dir is not None:
         # The fresh process runs in another folder, where a relative path means another place.
         scratch_dir = os.path.abspath(scratch_dir)
@@ -148,10 +158,10 @@ def export_model(
             # One row more, for a request that has to do without missing numbers.
             answers = process.replay_rows(export_dir, [*rows, filled(rows[0])], served.inputs)
         difference = check_answers(
-            answers, rows, scores, served=served, tolerance=config.parity_tolerance
+            answers, rows, expected, served=served, tolerance=config.parity_tolerance
         )
         filled_answer = {name: values[-1] for name, values in answers["serving_default"].items()}
-        texts = {**files, **_sample_texts(rows, scores, filled_answer, served)}
+        texts = {**files, **_sample_texts(rows, expected, filled_answer, served)}
         if classes:
             texts["classes.txt"] = "\n".join(classes) + "\n"
         for name, text in texts.items():
@@ -189,7 +199,7 @@ def serving_inputs(encoder: Encoder, key: str | None) -> ServingInputs:
 
 
 def _sample_texts(
-    rows: Sequence[Row], scores: np.ndarray, filled_answer: Outputs, served: Served
+    rows: Sequence[Row], expected: Expected, filled_answer: Outputs, served: Served
 ) -> dict[str, str]:
     """A request of the rows that JSON can carry, and the scores of training for them.
 
@@ -198,16 +208,15 @@ def _sample_texts(
     """
     complete = [index for index, row in enumerate(rows) if is_complete(row)]
     request = [rows[index] for index in complete] or [filled(rows[0])]
-    response = served.answers(scores[complete]) or [filled_answer]
+    raw_scores = None if expected.raw_scores is None else expected.raw_scores[complete]
+    response = served.answers(expected.scores[complete], raw_scores) or [filled_answer]
     return {
         "sample_request.json": request_json(request, served.inputs),
         "sample_response.json": response_json(request, response, served),
     }
 
 
-def _signatures(
-    encoder: Encoder, predict: Callable[[Any], tf.Tensor], served: Served
-) -> dict[str, Any]:
+def _signatures(encoder: Encoder, predict: Predict, served: Served) -> dict[str, Any]:
     """Both entry points; what they share, `answer`, is traced once."""
     inputs = served.inputs
     # Of a row: () or (n,).
@@ -222,7 +231,11 @@ def _signatures(
     }
 
     def answer(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return _outputs(predict(encoder(raw)), served)
+        predicted = predict(encoder(raw))
+        if not served.is_calibrated:
+            return _outputs(predicted, served)
+        score, raw_score = predicted
+        return _outputs(score, served) | {served.raw_score: _raw(raw_score, score, served)}
 
     feature_specs = {raw: specs[raw] for raw in encoder.serving_inputs}
     shared = tf.function(answer, input_signature=[feature_specs], autograph=False)
@@ -264,14 +277,23 @@ def _outputs(predicted: tf.Tensor, served: Served) -> dict[str, tf.Tensor]:
     negative, positive = served.label.class_values
     dtype = tf.int64 if served.label.positive is None else tf.string
     class_B = tf.where(
-        score_B >= served.threshold, tf.constant(positive, dtype), tf.constant(negative, dtype)
+        score_B >= served.thresholds[0], tf.constant(positive, dtype), tf.constant(negative, dtype)
     )
     return {served.score: score_B, "class": class_B}
 
 
+def _raw(raw_score: tf.Tensor, score: tf.Tensor, served: Served) -> tf.Tensor:
+    """The output `raw_score`, in the places of those of `score`."""
+    raw_score = tf.cast(raw_score, tf.float32)
+    if not served.has_top:
+        return raw_score
+    _, places_BT = tf.math.top_k(tf.cast(score, tf.float32), NUM_TOP)
+    return tf.gather(raw_score, places_BT, batch_dims=1)
+
+
 def _outputs_of_classes(score_BK: tf.Tensor, served: Served) -> dict[str, tf.Tensor]:
     if served.label.task == "multilabel":
-        return {served.score: score_BK, "is_positive": score_BK >= served.threshold}
+        return {served.score: score_BK, "is_positive": score_BK >= tf.constant(served.thresholds)}
     classes_K = tf.constant(served.classes)
     if not served.has_top:
         return {

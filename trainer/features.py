@@ -294,6 +294,8 @@ def read_columns(config: Config) -> tuple[ReadColumn, ...]:
                 "fingerprint needs its text. Split by another column, or add a copy of it"
             )
         columns[name] = known._replace(dtype="string")
+    for name in (*config.evaluation.slice_columns, *config.evaluation.fairness_columns):
+        columns.setdefault(name, ReadColumn(name, "dictionary", role="slice"))
     return tuple(columns.values())
 
 

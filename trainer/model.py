@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainer import data_files, rendezvous, report, storage
@@ -30,18 +31,27 @@ from trainer.data_files import Part, Tables
 from trainer.datasets import Datasets, build_datasets
 from trainer.distribution import Distribution
 from trainer.errors import UserError
-from trainer.evaluation import Measured, averaged_weights, evaluate, evaluate_constant, take_in
+from trainer.evaluation import (
+    Measured,
+    averaged_weights,
+    decide_on,
+    evaluate,
+    evaluate_constant,
+    take_in,
+)
 from trainer.export import ExportReport, export_model
 from trainer.input import TrainingRows, training_chunks
 from trainer.insight.evidence import Evidence
 from trainer.insight.insights import collect, present
 from trainer.insight.layer_probe import LayerProbe, fixed_rows
+from trainer.insight.model_files import model_files
 from trainer.insight.profiler import Profiler
 from trainer.loop import RunState, StopSignal, TrainingLoop
 from trainer.metrics import Metrics
 from trainer.network import WideAndDeep
 from trainer.objective import Objective
 from trainer.observers import Console, JsonLines, Scalars, Tuning
+from trainer.parity import Expected
 from trainer.plan import Plan, make_plan
 from trainer.program import Program
 from trainer.rendezvous import ChiefWatch
@@ -87,6 +97,7 @@ def train_and_evaluate(
     started = time.monotonic()
     cluster = environment.cluster
     config = data_files.with_tables(config, tables, cluster)
+    config.evaluation.check_rows(config.data)
     folder = RunFolder(config)
     patience = rendezvous.patience(
         config.training.peer_timeout_seconds, is_cloud=environment.is_cloud
@@ -182,12 +193,16 @@ def train_and_evaluate(
         # 4. Evaluation: validation, and the test rows for the first and only time.
         reports = distribution.is_chief and config.evaluation.report != "none"
         most_kept = MOST_KEPT_LOGITS // objective.num_outputs if reports else 0
+        watched: Metrics | None = None
+        if config.evaluation.decides:
+            watched = decide_on(program, config.evaluation, datasets.stores["validation"])
         measured = evaluate_parts(program, datasets, most_kept)
         results: dict[str, Metrics] = {
             name: found.evaluator.result() for name, found in measured.items()
         }
         baselines = evaluate_baselines(config, datasets, objective, plan, state, distribution)
-        reporter.report_final(state.step, results.get("validation", {}))
+        # A study compares what training has watched: nothing was chosen on the rows for it.
+        reporter.report_final(state.step, watched or results.get("validation", {}))
         if not distribution.is_chief:
             distribution.wait_for_peers()
             return {}
@@ -206,6 +221,7 @@ def train_and_evaluate(
             results=results,
             by_class={name: found.evaluator.by_class() for name, found in measured.items()},
             baselines=baselines,
+            watched=watched,
             exported=exported,
             seconds={
                 "prepare": prepared - started,
@@ -365,16 +381,17 @@ def export(config: Config, datasets: Datasets, program: Program, folder: RunFold
     instances, columns = part.sample(config.export.parity_rows)
     encoded = datasets.encoder.encode_block(columns)
     logits = program.model(tf.constant(encoded.ids), tf.constant(encoded.numbers))
+    objective = program.objective
+    classes = [name for name, _ in datasets.statistics.classes]
+    decided = {"decision.json": objective.decision.to_json(classes)}
     return export_model(
         encoder=datasets.encoder,
-        predict=lambda encoded: program.objective.prediction(
-            program.model(encoded.ids, encoded.numbers)
-        ),
+        predict=lambda encoded: objective.served(program.model(encoded.ids, encoded.numbers)),
         trackables=[*(p.variable for p in program.parameters), *program.model.frozen],
         schema=config,
         config=config,
         instances=instances,
-        expected=program.objective.prediction(logits).numpy(),
+        expected=_expected(objective, logits, config.parity_tolerance),
         files={
             "config.yaml": config_yaml(with_widths(config, datasets.encoder.layout)),
             "statistics.json": datasets.statistics.to_json(),
@@ -382,11 +399,28 @@ def export(config: Config, datasets: Datasets, program: Program, folder: RunFold
             "schema.json": config.model_dump_json(
                 include={"columns", "crosses", "label"}, indent=1
             ),
+            **(decided if objective.decision.is_chosen else {}),
+            **model_files(config, datasets),
         },
         model_dir=folder.model_dir,
-        classes=[name for name, _ in datasets.statistics.classes],
+        classes=classes,
+        decision=objective.decision,
         scratch_dir=config.data.scratch_dir,
     )
+
+
+def _expected(objective: Objective, logits_BO: tf.Tensor, tolerance: float) -> Expected:
+    """What the exported model has to answer to rows of these logits."""
+    scores = objective.prediction(logits_BO).numpy().astype(np.float64)
+    kind = objective.decision.calibration.kind
+    if kind == "none":
+        return Expected(scores)
+    raw_scores = objective.raw_prediction(logits_BO).numpy().astype(np.float64)
+    if kind != "isotonic":
+        return Expected(scores, raw_scores)
+    margin = tolerance * tf.maximum(1.0, tf.abs(logits_BO))
+    ends = [objective.prediction(logits_BO + sign * margin).numpy() for sign in (1, -1)]
+    return Expected(scores, raw_scores, np.abs(ends[0] - ends[1]).astype(np.float64))
 
 
 def _validation(

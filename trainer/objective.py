@@ -16,9 +16,9 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from trainer.calibration import CalibratedEvaluator, Calibration
 from trainer.candidates import Candidates
 from trainer.class_heads import BinaryHead, ClassHead, LabelSetHead
-from trainer.calibration import CalibratedEvaluator, Calibration
 from trainer.config import Config
 from trainer.decision import Decision, undecided
 from trainer.errors import UserError
@@ -152,6 +152,13 @@ class Objective:
         """The scores without the calibration."""
         return self.head.prediction(logits_BO)
 
+    def served(self, logits_BO: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        """What the exported model serves: scores, or calibrated and raw scores."""
+        score = self.prediction(logits_BO)
+        if self.decision.calibration.kind == "none":
+            return score
+        return score, self.raw_prediction(logits_BO)
+
     def evaluator(self) -> Evaluator:
         """Takes in logits and gives the metrics of the calibrated scores and the decisions."""
         evaluator = self.head.evaluator(self.decision.thresholds)
@@ -194,10 +201,11 @@ def calibrated(logits_BO: tf.Tensor, calibration: Calibration) -> tf.Tensor:
 def _interpolated(logits_BO: tf.Tensor, calibration: Calibration) -> tf.Tensor:
     """Straight lines between the knots, as `np.interp` has them."""
     knots, values = tf.constant(calibration.knots), tf.constant(calibration.values)
-    if len(calibration.knots) == 1:
+    num_knots = len(calibration.knots)
+    if num_knots == 1:
         return tf.fill(tf.shape(logits_BO), values[0])
     # A knot ends the line before it: above is the first that is not below the logit.
-    above = tf.clip_by_value(tf.searchsorted(knots, tf.reshape(logits_BO, [-1])), 1, len(knots) - 1)
+    above = tf.clip_by_value(tf.searchsorted(knots, tf.reshape(logits_BO, [-1])), 1, num_knots - 1)
     above = tf.reshape(above, tf.shape(logits_BO))
     low, high = tf.gather(knots, above - 1), tf.gather(knots, above)
     share = tf.clip_by_value((logits_BO - low) / (high - low), 0.0, 1.0)

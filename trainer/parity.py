@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,19 @@ REPLAY_TIMEOUT_SECONDS = 1800
 
 # Values of each row by signature and output.
 Answers = dict[str, dict[str, list[Any]]]
+
+
+class Expected(NamedTuple):
+    """What training has for the sample rows, (B,) or (B, K) each.
+
+    scores: calibrated, where the model is. raw_scores: without the calibration; None where there is
+    none. slack: how far scores may move where logits move by the tolerance, of a calibration whose
+    steps make much of little; None: not at all.
+    """
+
+    scores: np.ndarray
+    raw_scores: np.ndarray | None = None
+    slack: np.ndarray | None = None
 
 
 class FreshProcess:
@@ -95,39 +108,35 @@ class FreshProcess:
 def check_answers(
     answers: Answers,
     rows: Sequence[Row],
-    expected: np.ndarray,
+    expected: Expected,
     *,
     served: Served,
     tolerance: float,
 ) -> float:
     """The largest |answer - expected| / max(1, |expected|) over rows and signatures.
 
-    Answers past the last of `rows` are not looked at.
+    Answers past the last of `rows` are not looked at. Of a calibrated model the raw scores are
+    compared too.
 
     Raises:
         TrainingFailed: it exceeds `tolerance` or is not finite, or a class or key is wrong.
     """
     largest = 0.0
-    wanted_numbers = served.numbers(expected)
     for signature, outputs in answers.items():
         found = np.asarray(outputs[served.score][: len(rows)], np.float64)
-        difference = np.abs(found - wanted_numbers) / np.maximum(1.0, np.abs(wanted_numbers))
-        worst = np.unravel_index(
-            np.argmax(np.where(np.isnan(difference), np.inf, difference)), difference.shape
-        )
-        if not difference[worst] <= tolerance:
-            raise TrainingFailed(
-                f"the exported model differs from training: sample row {worst[0]} gives "
-                f"{found[worst]:.8g} by {signature} and {wanted_numbers[worst]:.8g} in training, "
-                f"relative difference {difference[worst]:.2g}; nothing is exported. If that is "
-                "rounding and not a defect, raise export.parity_tolerance "
-                f"({tolerance:g})"
-            )
+        slack = served.numbers(expected.slack) if expected.slack is not None else 0.0
+        wanted_numbers = served.numbers(expected.scores)
+        difference = _check_numbers(found, wanted_numbers, slack, signature, tolerance)
+        if expected.raw_scores is not None:
+            raw = np.asarray(outputs[served.raw_score][: len(rows)], np.float64)
+            wanted_numbers = served.raw_numbers(expected.raw_scores, expected.scores)
+            raw_difference = _check_numbers(raw, wanted_numbers, 0.0, signature, tolerance)
+            difference = max(difference, raw_difference)
         wanted: dict[str, list[Any]] = served.decisions(found)
         if served.has_top:
             names = outputs["top_classes"][: len(rows)]
             wanted["class"] = [row[0] for row in names]
-            _check_top(names, found, expected, served=served, tolerance=tolerance)
+            _check_top(names, found, expected.scores, served=served, tolerance=tolerance)
         if served.inputs.key is not None:
             wanted["key"] = [row[served.inputs.key] for row in rows]
         for name, values in wanted.items():
@@ -136,8 +145,35 @@ def check_answers(
                     f"the exported model's {name!r} is wrong by {signature}: "
                     f"{outputs[name][:3]} for {values[:3]}; nothing is exported"
                 )
-        largest = max(largest, float(difference[worst]))
+        largest = max(largest, difference)
     return largest
+
+
+def _check_numbers(
+    found: np.ndarray,
+    wanted: np.ndarray,
+    slack: np.ndarray | float,
+    signature: str,
+    tolerance: float,
+) -> float:
+    """The largest relative difference beyond the slack.
+
+    Raises:
+        TrainingFailed: it exceeds `tolerance` or is not finite.
+    """
+    beyond = np.maximum(np.abs(found - wanted) - slack, 0.0)
+    difference = beyond / np.maximum(1.0, np.abs(wanted))
+    worst = np.unravel_index(
+        np.argmax(np.where(np.isnan(difference), np.inf, difference)), difference.shape
+    )
+    if not difference[worst] <= tolerance:
+        raise TrainingFailed(
+            f"the exported model differs from training: sample row {worst[0]} gives "
+            f"{found[worst]:.8g} by {signature} and {wanted[worst]:.8g} in training, "
+            f"relative difference {difference[worst]:.2g}; nothing is exported. If that is "
+            f"rounding and not a defect, raise export.parity_tolerance ({tolerance:g})"
+        )
+    return float(difference[worst])
 
 
 def _check_top(

@@ -15,6 +15,7 @@ from trainer import __version__
 from trainer.columns import Tower
 from trainer.config import Config
 from trainer.data_files import Part
+from trainer.decision import Decision
 from trainer.export import ExportReport
 from trainer.features import FeatureEncoder
 from trainer.loop import RunState
@@ -83,6 +84,7 @@ def build_report(
     results: Metrics,
     by_class: Mapping[str, ByClass],
     baselines: Mapping[str, Metrics],
+    watched: Mapping[str, float] | None,
     exported: ExportReport,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
@@ -97,6 +99,8 @@ def build_report(
         results: metrics of the kept weights, by part.
         by_class: figures of each class, by part; of the first `MOST_CLASSES` of them.
         baselines: metrics of the references, by name and part.
+        watched: metrics of the validation rows before they chose a threshold or a calibration; None
+            where they chose nothing.
         exported: of the SavedModel.
         seconds: spent, by phase.
     """
@@ -109,6 +113,7 @@ def build_report(
             for part, table in by_class.items()
             if table
         },
+        **_decided(program.objective.decision, watched, by_class),
         "baselines": baselines,
         "monitor": program.objective.monitor,
         "kept_step": state.kept_step,
@@ -129,6 +134,17 @@ def build_report(
             "python": platform.python_version(),
         },
     }
+
+
+def _decided(
+    decision: Decision, watched: Mapping[str, float] | None, by_class: Mapping[str, ByClass]
+) -> dict[str, Any]:
+    """`operating_point` and `calibration`, with the metrics of validation before them."""
+    classes = list(next(iter(by_class.values()), {}))
+    found = decision.to_dict(classes)
+    if watched is not None:
+        found["validation_before_decision"] = dict(watched)
+    return found
 
 
 def log_summary(report: Mapping[str, Any]) -> None:

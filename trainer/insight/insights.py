@@ -16,12 +16,15 @@ from trainer.insight import (
     column_insights,
     curves,
     doctor,
+    evaluation_tables,
     event_files,
+    fairness,
     health,
     learned_weights,
     model_card,
     origin,
     page_files,
+    slices,
     verdict,
 )
 from trainer.insight.evidence import Evidence, Sections
@@ -37,6 +40,9 @@ Producer = Callable[[Evidence], Sections]
 PRODUCERS: tuple[Producer, ...] = (
     origin.produce,
     curves.produce,
+    evaluation_tables.produce,
+    slices.produce,
+    fairness.produce,
     column_insights.produce,
     learned_weights.produce,
     health.produce,
@@ -81,6 +87,7 @@ def present(report: Mapping[str, Any], folder: RunFolder) -> None:
         page_files.write_pages(report, folder.job_dir)
         card = storage.join(folder.model_dir, "assets.extra", "model_card.md")
         storage.write_text(card, model_card.card_of(report))
+        logger.info("report: %s", storage.join(folder.job_dir, "report.html"))
 
 
 @contextlib.contextmanager
