@@ -100,6 +100,13 @@ def test_a_parameter_is_the_setting(tmp_path, flags, key, value):
     assert getattr(getattr(config, key.section), key.name) == value
 
 
+def test_what_is_about_the_pipeline_is_said_to_be_ignored(tmp_path):
+    (tmp_path / "run.yaml").write_text(TABLE)
+    flags = [f"--config={tmp_path / 'run.yaml'}", f"--compat={compat.NAME}"]
+    invocation = load_config([*flags, "--project=p", "--max_steps=3", "--location=l"], {})
+    assert invocation.ignored == ("--project", "--location")
+
+
 def test_what_an_optimizer_lacks_has_no_effect(tmp_path):
     shrinkage = "--l2_shrinkage_regularization_strength=0.01"
     betas = ["--beta_1=0.7", "--beta_2=0.8"]

@@ -110,7 +110,7 @@ def test_every_kind_of_column_is_in_the_table():
 
 def test_every_flag_that_is_named_exists():
     known = {name for section in SECTIONS.values() for name in section.model_fields}
-    known |= {"config", "help", "print_config", "version", *compat.PARAMETERS}
+    known |= {"config", "help", "print_config", "version", *compat.NAMES}
     packages = ((ROOT / "trainer" / name).glob("*.py") for name in ("jobs", "init", "compare", ""))
     scripts = (ROOT / "scripts").glob("*.[ps][yh]")
     for command in itertools.chain(*packages, scripts):

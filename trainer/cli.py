@@ -50,6 +50,7 @@ class Invocation:
         config_path: the file that the config is from.
         print_config: print the config instead of training.
         sources: dotted key -> the flag, variable or file that set it; defaults are absent.
+        ignored: flags of another trainer that have no meaning here.
     """
 
     config: Config
@@ -57,6 +58,7 @@ class Invocation:
     config_path: str = DEFAULT_CONFIG_PATH
     print_config: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
 
 
 def load_config(argv: Sequence[str], environ: Mapping[str, str]) -> Invocation:
@@ -99,6 +101,7 @@ def load_config(argv: Sequence[str], environ: Mapping[str, str]) -> Invocation:
         config_path=config_path,
         print_config=flags.print_config,
         sources={str(key): source for key, source in sources.items()},
+        ignored=tuple(f"--{name}" for name in flags.foreign if name in compat.IGNORED),
     )
 
 

@@ -88,6 +88,11 @@ def _settings(name: str, text: str) -> dict[Key, Any]:
             return _columns(text)
         if name == _WEIGHT:
             return {Key("columns", text): "weight"} if text else {}
+        if name in REFUSED:
+            harmless, advice = REFUSED[name]
+            if text.lower() != harmless:
+                raise ValueError(advice)
+            return {}
         value = PARAMETERS[name].translate(text)
     except ValueError as error:
         raise UserError(f"--{name} {error}; received {text!r}") from error
@@ -135,16 +140,6 @@ def _one_of(values: Mapping[str, Any]) -> Translate:
         return values[text.lower()]
 
     return translate_choice
-
-
-def _only(value: str, advice: str) -> Translate:
-    """Of a parameter that is known with one value only."""
-
-    def refuse_others(text: str) -> None:
-        if text.lower() != value:
-            raise ValueError(advice)
-
-    return refuse_others
 
 
 def _metric(text: str) -> str:
@@ -224,20 +219,14 @@ PARAMETERS: dict[str, Parameter] = {
         None,
         _one_of({"classification": "multiclass", "regression": "regression"}),
     ),
-    _WEIGHT: Parameter(Key("columns", _WEIGHT)),
-    _FEATURES: Parameter(Key("columns", _FEATURES)),
-    # What there is no counterpart of.
-    "data_source_bigquery_table_path": Parameter(
-        Key("data", "train"), None, _only("", "is not read; export it to files, and give --train")
-    ),
-    "predefined_split_key": Parameter(Key("data", "split_column"), None, _only("", _OTHER_SPLIT)),
-    "stratified_split_key": Parameter(Key("data", "split_column"), None, _only("", _OTHER_SPLIT)),
-    "run_feature_selection": Parameter(
-        Key("columns", ""), None, _only("false", "has no counterpart; leave columns out by hand")
-    ),
-    "enable_profiler": Parameter(
-        Key("training", "steps"), None, _only("false", "has no counterpart; leave it out")
-    ),
+}
+# What there is no counterpart of: the value that says so, and what to do instead of others.
+REFUSED = {
+    "data_source_bigquery_table_path": ("", "is not read; export it to files, and give --train"),
+    "predefined_split_key": ("", _OTHER_SPLIT),
+    "stratified_split_key": ("", _OTHER_SPLIT),
+    "run_feature_selection": ("false", "has no counterpart; leave columns out by hand"),
+    "enable_profiler": ("false", "has no counterpart; give --profile_steps"),
 }
 # Settings that only one optimizer has.
 _OWNERS = {
@@ -257,3 +246,5 @@ IGNORED = frozenset(
         "tf_transform_execution_engine",
     )
 )
+# All names that `translate` takes.
+NAMES = frozenset((*PARAMETERS, *REFUSED, *IGNORED, _FEATURES, _WEIGHT))

@@ -75,7 +75,7 @@ def parse_flags(argv: Sequence[str]) -> Flags:
     foreign: dict[str, str] = {}
     config_path = None
     print_config = False
-    foreign_names = compat.PARAMETERS.keys() | compat.IGNORED if _is_compatible(argv) else ()
+    foreign_names = compat.NAMES if _is_compatible(argv) else ()
     arguments = iter(argv)
     for argument in arguments:
         dashed, equals, text = argument.partition("=")
@@ -135,7 +135,7 @@ def _describe_unknown(argument: str, foreign_names: Collection[str]) -> str:
         )
     if dashed.removeprefix("--") in _COMMON_FLAGS and equals:
         return f"{dashed} takes no value; received {argument!r}"
-    if not foreign_names and dashed.removeprefix("--") in compat.PARAMETERS:
+    if not foreign_names and dashed.removeprefix("--") in compat.NAMES:
         return f"{dashed} is of another trainer; add --compat={compat.NAME} for its parameters"
     known = [f"--{name}" for name in (*FLAGS, *_COMMON_FLAGS, *foreign_names)]
     return f"{dashed}: unknown flag{nearest(dashed, known)}; --help lists all flags"

@@ -39,6 +39,8 @@ def _run(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:
         return print(cli.config_yaml(invocation.config), end="")
     logs.set_up_logging(as_json=invocation.environment.is_cloud)
     logger.info("settings: %s", cli.describe_sources(invocation))
+    if invocation.ignored:
+        logger.warning("no meaning here, ignored: %s", ", ".join(invocation.ignored))
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with logs.without_native_notes(), quick_imports():
         from trainer import folds, model  # imports TensorFlow, seconds
