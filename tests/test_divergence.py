@@ -59,6 +59,11 @@ def test_what_has_few_rows_counts_as_one():
     assert merged.linf == pytest.approx(4 / 84 - 4 / 104)
 
 
+def test_a_new_category_of_many_rows_stands_for_itself():
+    base, other = np.array([10_000, 10_000, 0, 3]), np.array([30, 30, 40, 0])
+    assert shift_between(base, other).linf == pytest.approx(0.4)
+
+
 def test_a_constant_column_has_no_chance():
     assert shift_between(np.array([5]), np.array([7])) == (0.0, 0.0, 0.0, 0.0)
 

@@ -77,14 +77,7 @@ class TrainedEmbeddings:
             UserError: there is no model of this trainer.
         """
         self.model_dir, self.config = read_model_config(path)
-        statistics = TableStatistics.from_json(self._text("statistics.json"))
-        vocabularies = {}
-        if storage.exists(self._path("vocabularies.json")):
-            texts = json.loads(self._text("vocabularies.json"))
-            vocabularies = {name: tuple(tokens) for name, tokens in texts.items()}
-        self.encoder = FeatureEncoder(
-            self.config, statistics, self.config.model.embedding_dim, vocabularies
-        )
+        self.encoder = read_encoder(self.model_dir, self.config)[0]
         self._tables = LearnedTables(self.encoder.layout, _read_variables(self.model_dir))
         self._names = FeatureNames(self.config, self.encoder)
 
@@ -113,12 +106,6 @@ class TrainedEmbeddings:
                 f"{nearest(name, embeddings)}; it has {', '.join(embeddings) or 'none'}"
             )
         return TrainedColumn(encoders[name], embeddings[name], f"column {name} of {self.model_dir}")
-
-    def _path(self, name: str) -> str:
-        return storage.join(self.model_dir, "assets.extra", name)
-
-    def _text(self, name: str) -> str:
-        return storage.read_text(self._path(name))
 
 
 def _rows_of(
@@ -149,6 +136,23 @@ def read_model_config(path: str) -> tuple[str, Config]:
     config_path = storage.join(model_dir, "assets.extra", "config.yaml")
     text = storage.read_text(config_path)
     return model_dir, parse_config(load_yaml(text, config_path), config_path)
+
+
+def read_encoder(model_dir: str, config: Config) -> tuple[FeatureEncoder, TableStatistics]:
+    """The encoder of an exported model, and the statistics of the rows that it was trained on.
+
+    Args:
+        model_dir: folder of the exported model.
+        config: that it was made by, see `read_model_config`.
+    """
+    path = storage.join(model_dir, "assets.extra")
+    statistics = TableStatistics.from_json(storage.read_text(storage.join(path, "statistics.json")))
+    vocabularies = {}
+    if storage.exists(storage.join(path, "vocabularies.json")):
+        texts = json.loads(storage.read_text(storage.join(path, "vocabularies.json")))
+        vocabularies = {name: tuple(tokens) for name, tokens in texts.items()}
+    encoder = FeatureEncoder(config, statistics, config.model.embedding_dim, vocabularies)
+    return encoder, statistics
 
 
 def read_sources(config: Config) -> dict[str, TrainedColumn]:

@@ -5,27 +5,17 @@ One pass over the held-out rows serves all three.
 
 from __future__ import annotations
 
-from trainer.datasets import Datasets
-from trainer.feature_names import FeatureNames
 from trainer.insight.column_shifts import TableProfile
 from trainer.insight.data_profile import data_profile, label_powers
 from trainer.insight.evidence import Evidence, Sections
 from trainer.insight.held_out_rows import read_held_out
-from trainer.insight.id_counts import (
-    NamedCounts,
-    count_ids,
-    named_counts,
-    some_blocks,
-    uncounted_features,
-)
+from trainer.insight.id_counts import uncounted_ids
 from trainer.insight.importance import (
     TOP_COLUMNS,
     partial_dependence,
     permutation_importance,
     predictor,
 )
-from trainer.row_stores import RowStore
-from trainer.schema import Schema
 
 
 def produce(evidence: Evidence) -> Sections:
@@ -34,11 +24,11 @@ def produce(evidence: Evidence) -> Sections:
     held_out = read_held_out(datasets, config.training.seed)
     rows = held_out.sample
     profiles = {
-        part: TableProfile(found, uncounted_ids(config, datasets, datasets.stores[part]))
+        part: TableProfile(found, uncounted_ids(config, datasets.encoder, datasets.stores[part]))
         for part, found in held_out.statistics.items()
     }
     train = TableProfile(
-        datasets.statistics, uncounted_ids(config, datasets, datasets.stores["train"])
+        datasets.statistics, uncounted_ids(config, datasets.encoder, datasets.stores["train"])
     )
     predict = predictor(program, datasets.encoder)
     importance = permutation_importance(
@@ -58,12 +48,3 @@ def produce(evidence: Evidence) -> Sections:
             rows, top, predict=predict, objective=program.objective
         ),
     }
-
-
-def uncounted_ids(schema: Schema, datasets: Datasets, store: RowStore) -> NamedCounts:
-    """Rows by name of the features whose raw columns the statistics do not cover."""
-    layout, names = datasets.encoder.layout, FeatureNames(schema, datasets.encoder)
-    features = uncounted_features(schema, layout)
-    if not features:
-        return {}
-    return named_counts(count_ids(layout, some_blocks(store)), features, names)

@@ -22,8 +22,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 # Bins and categories that are expected to have fewer rows in the smaller sample count as one: of
-# 300 categories, 50 rows say nothing one by one. Source: Cochran's rule for chi-square, 1954.
-_LEAST_ROWS = 5
+# 300 categories, 50 rows say nothing one by one. Source: Cochran's rule for chi-square, 1954. One
+# that either sample has in as many rows as chance never makes of these stands for itself.
+_LEAST_ROWS, _MANY_ROWS = 5, 20
 # Pairs of samples that are drawn to see what chance does.
 _REPETITIONS = 200
 
@@ -58,7 +59,9 @@ def shift_between(base_K: Ints, other_K: Ints, level: float = 0.95, seed: int = 
     if not num_base or not num_other:
         raise ValueError("a sample without rows has no distribution")
     pooled = (base_K + other_K) / (num_base + num_other)
-    is_rare = pooled * min(num_base, num_other) < _LEAST_ROWS
+    most = np.maximum(base_K / num_base, other_K / num_other)
+    smaller = min(num_base, num_other)
+    is_rare = (pooled * smaller < _LEAST_ROWS) & (most * smaller < _MANY_ROWS)
     base_K, other_K = (
         np.append(counts[~is_rare], counts[is_rare].sum()) for counts in (base_K, other_K)
     )

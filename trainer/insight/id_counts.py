@@ -12,7 +12,7 @@ import numpy as np
 
 from trainer.columns import BagColumn, Boolean, Categorical, Datetime, Identity, MultiHot
 from trainer.feature_names import FeatureNames
-from trainer.features import FeatureLayout
+from trainer.features import FeatureEncoder, FeatureLayout
 from trainer.row_stores import RowStore
 from trainer.schema import Schema
 
@@ -58,6 +58,15 @@ def some_blocks(store: RowStore) -> Iterator[np.ndarray]:
             num_rows += len(block)
         if num_rows >= MOST_ROWS:
             return
+
+
+def uncounted_ids(schema: Schema, encoder: FeatureEncoder, store: RowStore) -> NamedCounts:
+    """Rows by name of the features whose raw columns the statistics do not cover."""
+    features = uncounted_features(schema, encoder.layout)
+    if not features:
+        return {}
+    counts = count_ids(encoder.layout, some_blocks(store))
+    return named_counts(counts, features, FeatureNames(schema, encoder))
 
 
 def uncounted_features(schema: Schema, layout: FeatureLayout) -> list[str]:
