@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.aiplatform_v1 import types
@@ -39,6 +39,7 @@ class FakeVertex:
     Attributes:
         url: its address, `http://127.0.0.1:PORT`.
         jobs: resource name -> the job as the service shows it, camelCase with enums as names.
+        records: resource name -> what is kept of ML metadata, and evaluations by their parent.
         requests: (method, path without query, body as JSON or None) of every call, in order.
     """
 
@@ -50,6 +51,7 @@ class FakeVertex:
         """
         self.jobs = {}
         self.requests = []
+        self.records = {}
         self._run = run
         self._outcome = outcome
         self._error = error
@@ -77,7 +79,7 @@ class FakeVertex:
         """
         self._refusals.append([skip, status, message, reason])
 
-    def answer(self, method, path, body):
+    def answer(self, method, path, body, query=""):
         """(HTTP status, JSON) of a call."""
         with self._lock:
             self.requests.append((method, path, json.loads(body) if body else None))
@@ -85,6 +87,8 @@ class FakeVertex:
                 if not self._refusals[0][0]:
                     return _error(*self._refusals.popleft()[1:])
                 self._refusals[0][0] -= 1
+            if re.search(r"/metadataStores\b|/evaluations:import$", path):
+                return self._record(method, path.split("/", 2)[2], json.loads(body or "{}"), query)
             found = re.fullmatch(
                 r"/v1(?:beta1)?/(projects/[^/]+/locations/[^/]+)/(\w+)(?:/(\w+))?(:\w+)?", path
             )
@@ -105,6 +109,33 @@ class FakeVertex:
                     self._end(job, "JOB_STATE_CANCELLED", "")
                 return 200, {}
             return (200, self._look_at(job)) if method == "GET" else _error(400, "no such method")
+
+    def _record(self, method, path, body, query):
+        """Calls about ML metadata and evaluations: what was created or patched is shown."""
+        name, _, verb = path.partition(":")
+        if verb == "import":
+            evaluation = types.ModelEvaluation.pb()()
+            json_format.ParseDict(body["modelEvaluation"], evaluation)
+            self.records[name] = json_format.MessageToDict(evaluation)
+            return 200, {**body["modelEvaluation"], "name": f"{name}/1"}
+        if verb:
+            return 200, {}
+        if method == "POST":
+            ids = [v for k, v in parse_qsl(query) if k.endswith("Id")]
+            name = f"{name}/{ids[0]}"
+            self.records[name] = {**body, "name": name}
+            if name.endswith("/metadataStores/default"):
+                store = "type.googleapis.com/google.cloud.aiplatform.v1.MetadataStore"
+                response = {"@type": store, "name": name}
+                return 200, {"name": f"{name}/operations/1", "done": True, "response": response}
+            return 200, self.records[name]
+        if name.rsplit("/", 1)[1] in ("contexts", "executions", "artifacts"):
+            return 200, {}
+        if name not in self.records:
+            return _error(404, f"{name} was not found.")
+        if method == "PATCH":
+            self.records[name] |= body
+        return 200, self.records[name]
 
     def _create(self, parent, kind, body):
         message = KINDS[kind].pb()()
@@ -272,9 +303,13 @@ def _handler_for(fake):
         def do_POST(self):
             self._answer("POST")
 
+        def do_PATCH(self):
+            self._answer("PATCH")
+
         def _answer(self, method):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, answer = fake.answer(method, urlsplit(self.path).path, body)
+            url = urlsplit(self.path)
+            status, answer = fake.answer(method, url.path, body, url.query)
             data = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

@@ -28,7 +28,7 @@ ORDER = re.findall(
     cross_network dense_tower piecewise_linear wide_part deep_part network losses number_head
     class_heads objective kept_weights distribution strategy accumulation program checkpoint
     evaluation loop tuning observers serving answers parity replay export run_folder run_lock report
-    divergence id_counts column_shifts held_out_rows data_profile importance
+    divergence id_counts column_shifts held_out_rows data_profile experiments drift model_files importance
     evidence column_insights learned_weights confidence binary_tables number_tables
     confusion_tables evaluation_tables row_groups slices fairness
     chart_style evaluation_charts run_charts report_tables page_sections page model_card

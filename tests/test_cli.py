@@ -55,6 +55,7 @@ def test_environment_beats_yaml_and_flag_beats_environment(write):
         "model_dir": "gs://b/r/model/",
         "checkpoint_dir": "yaml_ckpt",
         "log_dir": "flag_logs",
+        "experiment": None,
     }
 
 
@@ -237,6 +238,7 @@ def test_trial_on_vertex_uses_its_own_folders_as_they_are(write):
         "model_dir": "gs://b/hp/3/model/",
         "checkpoint_dir": "gs://b/hp/3/checkpoints/",
         "log_dir": "gs://b/hp/3/logs/",
+        "experiment": None,
     }
 
 

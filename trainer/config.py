@@ -160,6 +160,11 @@ class OutputConfig(Section):
     model_dir: str | None = Field(None, description="Of the SavedModel; <job_dir>/model.")
     checkpoint_dir: str | None = Field(None, description="<job_dir>/checkpoints.")
     log_dir: str | None = Field(None, description="Of TensorBoard; <job_dir>/logs.")
+    experiment: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,127}$")] | None = Field(
+        None,
+        description="Experiment of Vertex AI that gets the run's parameters and metrics, of lower "
+        "case letters, digits and hyphens; needs google-cloud-aiplatform.",
+    )
 
 
 class Config(Schema):

@@ -41,6 +41,7 @@ from trainer.evaluation import (
 )
 from trainer.export import ExportReport, export_model
 from trainer.input import TrainingRows, training_chunks
+from trainer.insight import experiments
 from trainer.insight.evidence import Evidence
 from trainer.insight.insights import collect, present
 from trainer.insight.layer_probe import LayerProbe, fixed_rows
@@ -96,6 +97,8 @@ def train_and_evaluate(
     environment = environment or VertexEnvironment()
     started = time.monotonic()
     cluster = environment.cluster
+    if config.output.experiment is not None:
+        experiments.check_sdk()
     config = data_files.with_tables(config, tables, cluster)
     config.evaluation.check_rows(config.data)
     folder = RunFolder(config)
@@ -239,6 +242,8 @@ def train_and_evaluate(
             summary["seconds"]["total"] = round(time.monotonic() - started, 3)
             present(summary, folder)
         folder.complete(summary)
+        if config.output.experiment is not None:
+            experiments.log_run(config.output.experiment, config, summary, folder.job_dir)
         report.log_summary(summary)
         distribution.wait_for_peers()
         return summary
