@@ -36,10 +36,10 @@ def test_findings_come_worst_first():
 def test_repeats_are_pooled_variances():
     rng = np.random.default_rng(1)
     groups = [rng.normal(size=size) for size in (1, 2, 5, 9)]
-    features = np.repeat(np.arange(4), [1, 2, 5, 9])[:, None]
+    keys = np.repeat([7, 1, 9, 4], [1, 2, 5, 9])
     label, prediction = np.concatenate(groups), np.full(17, 0.25)
 
-    found = find_repeats(features, label, prediction)
+    found = find_repeats(keys, label, prediction)
 
     free = [len(group) - 1 for group in groups]
     pooled = sum(np.var(group, ddof=1) * n for group, n in zip(groups, free, strict=True) if n)
@@ -47,7 +47,7 @@ def test_repeats_are_pooled_variances():
     assert found.share == pytest.approx(16 / 17)
     assert found.variance == pytest.approx(pooled / sum(free))
     assert found.error == pytest.approx(np.mean((label[1:] - 0.25) ** 2))
-    assert find_repeats(np.arange(3)[:, None], np.zeros(3), np.zeros(3)) is None
+    assert find_repeats(np.arange(3), np.zeros(3), np.zeros(3)) is None
 
 
 def test_a_sound_run_has_none_and_an_ill_one_its_illness(tmp_path):

@@ -8,14 +8,13 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from trainer.evaluation import MOST_BATCH_LOGITS, Predictions
+from trainer.evaluation import MOST_BATCH_LOGITS
 from trainer.input import unpack_rows
 from trainer.insight import data_illnesses, training_illnesses
 from trainer.insight.evidence import Evidence, Sections
 from trainer.insight.health import health_of
 from trainer.insight.illness import Case, Finding, Repeats
 from trainer.insight.layer_probe import fixed_rows
-from trainer.row_stores import RowStore
 
 _SEVERITIES = ("alarm", "warning", "info")
 # Rows in which repeats are looked for.
@@ -51,7 +50,7 @@ def diagnose(case: Case) -> list[Finding]:
 
 
 def find_repeats(
-    features_RF: np.ndarray, label_R: np.ndarray, prediction_R: np.ndarray
+    key_R: np.ndarray, label_R: np.ndarray, prediction_R: np.ndarray
 ) -> Repeats | None:
     """What rows of equal features say of the noise of the label; None where none are equal.
 
@@ -61,14 +60,11 @@ def find_repeats(
     Source: Draper and Smith, Applied Regression Analysis (1998), section 2.1, pure error.
 
     Args:
-        features_RF: any numbers.
+        key_R: equal for rows of equal features.
         label_R: y.
         prediction_R: of y.
     """
-    _, group_R, count_G = np.unique(
-        np.ascontiguousarray(features_RF), axis=0, return_inverse=True, return_counts=True
-    )
-    group_R = group_R.reshape(-1)
+    _, group_R, count_G = np.unique(key_R, return_inverse=True, return_counts=True)
     repeats_R = count_G[group_R] > 1
     num_free = int(repeats_R.sum() - (count_G > 1).sum())
     if not num_free:
@@ -97,21 +93,26 @@ def _repeats(evidence: Evidence) -> Repeats | None:
     is_single = evidence.config.label.task in ("regression", "binary")
     if predictions is None or not is_single or np.ptp(predictions.weight) > 0:
         return None
-    features = _features(evidence, predictions)
-    logits = tf.constant(predictions.logits[: len(features)])
+    keys = _row_keys(evidence, len(predictions.labels))
+    logits = tf.constant(predictions.logits[: len(keys)])
     score = np.asarray(evidence.program.objective.prediction(logits))
-    label = predictions.labels[: len(features), 0]
-    return find_repeats(features, label.astype(np.float64), score.astype(np.float64))
+    label = predictions.labels[: len(keys), 0]
+    return find_repeats(keys, label.astype(np.float64), score.astype(np.float64))
 
 
-def _features(evidence: Evidence, predictions: Predictions) -> np.ndarray:
-    """(R, F) int32 bits of the features of the first rows."""
-    store: RowStore = evidence.datasets.stores["validation"]
-    layout = evidence.datasets.layout
-    blocks, num_rows = [], 0
+def _row_keys(evidence: Evidence, num_rows: int) -> np.ndarray:
+    """(R,) uint64 sums of the bits of the features of the first rows, times random odd numbers.
+
+    Rows of other features have the same sum by a chance of about R^2 / 2^64.
+    """
+    store, layout = evidence.datasets.stores["validation"], evidence.datasets.layout
+    num_features = layout.num_ids + layout.num_numbers
+    factors_F = np.random.default_rng(0).integers(2**63, size=num_features, dtype=np.uint64) * 2 + 1
+    keys, left = [], min(MOST_ROWS, num_rows)
     for block in store.in_order():
-        blocks.append(block[:, : layout.num_ids + layout.num_numbers])
-        num_rows += len(block)
-        if num_rows >= MOST_ROWS:
+        rows = block[:left, :num_features].astype(np.uint32).astype(np.uint64)
+        keys.append(rows @ factors_F)
+        left -= len(rows)
+        if not left:
             break
-    return np.concatenate(blocks)[: min(MOST_ROWS, len(predictions.labels))]
+    return np.concatenate(keys)
