@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import zipfile
 
 import pytest
 from runs import ROOT
@@ -65,6 +66,9 @@ def test_package_is_built_and_proved(checkout, tmp_path):
     assert len(names) == 2 and names[1] == SDIST_NAME and names[0].endswith("-py3-none-any.whl")
     assert len(content_hash(tmp_path / "out" / SDIST_NAME)) == 64
     assert not (checkout / "dist").exists()
+    with zipfile.ZipFile(tmp_path / "out" / names[0]) as wheel:
+        carried = {"trainer/taxifare_sample.yaml", "trainer/insight/report.html.j2"}
+        assert carried <= set(wheel.namelist())
 
 
 @pytest.mark.slow
@@ -75,8 +79,8 @@ def test_package_is_built_and_proved(checkout, tmp_path):
         ('"tqdm>=4.64,<5"', '"tqdm>=4.64,<4.66"', "would replace what the image has"),
         # In the checkout it works: the YAML is there.
         (
-            'package_data={"trainer": ["*.yaml"]}',
-            "package_data={}",
+            '"trainer": ["*.yaml"], ',
+            "",
             "the installed package does not train",
         ),
     ],

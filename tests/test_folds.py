@@ -31,7 +31,7 @@ def make_config(job_dir, **data):
             "data": {"folds": 4} | data,
             "model": {"hidden_units": [4]},
             "training": {"epochs": 2, "batch_size": 32},
-            "evaluation": {"baseline": "constant"},
+            "evaluation": {"baseline": "constant", "report": "none"},
             "output": {"job_dir": str(job_dir)},
         },
         "test",
@@ -106,7 +106,7 @@ def test_task_runs_all_folds_or_the_one_that_is_named(tmp_path, starts, capsys):
     (tmp_path / "c.yaml").write_text(
         "columns: {size: numeric}\nlabel: {column: answer, task: binary}\n"
         f"data: {{train: {tmp_path}/all.csv}}\ntraining: {{epochs: 1}}\n"
-        "evaluation: {baseline: none}\n"
+        "evaluation: {baseline: none, report: none}\n"
     )
     arguments = [f"--config={tmp_path}/c.yaml", "--folds=3"]
 

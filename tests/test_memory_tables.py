@@ -39,7 +39,7 @@ def make_config(job_dir, **data):
             "data": data,
             "model": {"hidden_units": [8]},
             "training": {"epochs": 3, "batch_size": 32},
-            "evaluation": {"baseline": "none"},
+            "evaluation": {"baseline": "none", "report": "none"},
             "output": {"job_dir": str(job_dir)},
         },
         "test",

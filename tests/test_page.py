@@ -1,40 +1,16 @@
 """trainer.insight.page: one file, whose numbers are the report's and whose texts are only texts."""
 
-import html.parser
 import json
 import re
 import shutil
 import subprocess
 
 import pytest
+from page_reader import Reader
 from planted_reports import EVIL, TASKS, planted_report
 
 from trainer.insight import page
 from trainer.insight.page_sections import sections_of
-
-
-class Reader(html.parser.HTMLParser):
-    """What a page consists of."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.ids, self.links, self.text, self.data, self.tables = [], [], [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        values = dict(attributes)
-        if "id" in values:
-            self.ids.append(values["id"])
-        self.links += [values[k] for k in ("href", "src", "xlink:href") if k in values]
-        self.links += re.findall(r"url\(([^)]*)\)", " ".join(v or "" for v in values.values()))
-        if tag == "table":
-            self.tables.append(values["id"])
-        if tag == "data":
-            self.data.append((self.tables[-1], float(values["value"])))
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 @pytest.fixture(scope="module", params=TASKS)
