@@ -37,11 +37,7 @@ EMBEDDINGS = {
 @pytest.fixture
 def written(tmp_path, monkeypatch):
     """The log folder of a binary run, and what it predicted."""
-    monkeypatch.setattr(
-        event_files,
-        "TrainedEmbeddings",
-        lambda path: SimpleNamespace(embeddings=lambda: EMBEDDINGS),
-    )
+    monkeypatch.setattr(event_files, "learned_embeddings", lambda evidence: EMBEDDINGS)
     kept = {"validation": predictions(), "test": predictions(seed=1)}
     log_dir = str(tmp_path / "logs")
     evidence = SimpleNamespace(

@@ -21,10 +21,12 @@ from google.protobuf import text_format
 from trainer import storage
 from trainer.config import Config
 from trainer.evaluation import Predictions
+from trainer.feature_names import FeatureNames
 from trainer.insight.evidence import Evidence, Sections
+from trainer.insight.learned_weights import table_variables
 from trainer.metrics import Vector, sigmoid
 from trainer.observers import NAMES, VECTORS
-from trainer.trained_embeddings import LearnedRows, TrainedEmbeddings
+from trainer.trained_embeddings import LearnedRows, LearnedTables
 
 # As many as TensorBoard's own op takes by default.
 NUM_THRESHOLDS = 201
@@ -42,8 +44,21 @@ def produce(evidence: Evidence) -> Sections:
                 write_pr_curve(predictions, step)
     with _writer(log_dir, ""):
         write_hparams(evidence.config, evidence.program.objective.monitor)
-    write_projector(TrainedEmbeddings(evidence.folder.model_dir).embeddings(), log_dir)
+    write_projector(learned_embeddings(evidence), log_dir)
     return {}
+
+
+def learned_embeddings(evidence: Evidence) -> dict[str, LearnedRows]:
+    """The first rows of the embedding of each feature, with what their ids stand for."""
+    encoder = evidence.datasets.encoder
+    tables = LearnedTables(encoder.layout, table_variables(evidence.program))
+    names = FeatureNames(evidence.config, encoder)
+    return {
+        feature: LearnedRows(
+            tuple(names.of(feature, range(min(len(rows), MOST_EMBEDDED)))), rows[:MOST_EMBEDDED]
+        )
+        for feature, rows in tables.embeddings.items()
+    }
 
 
 def write_pr_curve(predictions: Predictions, step: int) -> None:
@@ -122,9 +137,9 @@ def write_projector(embeddings: Mapping[str, LearnedRows], log_dir: str) -> None
         entry.tensor_path = f"projector/{number}{VECTORS}"
         entry.metadata_path = f"projector/{number}{NAMES}"
         vectors = io.StringIO()
-        np.savetxt(vectors, learned.rows[:MOST_EMBEDDED], fmt="%.6g", delimiter="\t")
+        np.savetxt(vectors, learned.rows, fmt="%.6g", delimiter="\t")
         storage.write_text(storage.join(log_dir, entry.tensor_path), vectors.getvalue())
-        names = [" ".join(text.split()) or "(empty)" for text in learned.names[:MOST_EMBEDDED]]
+        names = [" ".join(text.split()) or "(empty)" for text in learned.names]
         storage.write_text(storage.join(log_dir, entry.metadata_path), "\n".join(names) + "\n")
     if embeddings:
         path = storage.join(log_dir, "projector_config.pbtxt")
