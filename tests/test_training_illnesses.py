@@ -67,6 +67,11 @@ def test_dead_units_are_those_of_the_last_look(share, severity):
         assert f"h2 {share:.0%};" in found.evidence
 
 
+def test_of_many_dead_layers_four_are_named():
+    found = rules.dead_units(case(layers={f"dead/h{i}": 0.6 for i in range(1, 8)}))
+    assert "h3 60%, h4 60% and 3 layers more;" in found.evidence
+
+
 def test_gradients_explode_relative_to_the_loss():
     assert rules.exploding_gradients(case(layers=layers({"h1": 99.0}, 10.0))) is None
     norms = layers({"h1": 5000.0, "h2": 1.0}, 10.0)

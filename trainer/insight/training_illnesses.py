@@ -89,7 +89,8 @@ def dead_units(case: Case) -> Finding | None:
     dead = {layer["name"]: layer["dead"][-1] for layer in _layers(case, "dead")}
     if not dead or max(dead.values()) < DEAD:
         return None
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in dead.items() if share >= DEAD)
+    ill = [f"{name} {share:.0%}" for name, share in dead.items() if share >= DEAD]
+    shares = ", ".join(ill[:4]) + (f" and {len(ill) - 4} layers more" if len(ill) > 4 else "")
     return Finding(
         "dead units",
         "alarm" if max(dead.values()) >= NEARLY_ALL_DEAD else "warning",
