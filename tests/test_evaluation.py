@@ -1,5 +1,7 @@
 """trainer.evaluation: every row once, by the weights that are asked for."""
 
+import logging
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,13 +9,16 @@ from sklearn.metrics import log_loss, mean_squared_error
 from tiny_table import cut, make_config, make_program, make_rows, make_store, statistics_of
 
 from trainer import evaluation
+from trainer.decision import decide
 from trainer.evaluation import (
     Predictions,
     averaged_weights,
+    decide_on,
     evaluate,
     evaluate_constant,
     predict,
 )
+from trainer.evaluation_config import EvaluationConfig
 from trainer.objective import Objective
 from trainer.row_stores import BlockStore
 from trainer.rows import pack_rows
@@ -139,3 +144,22 @@ def test_without_an_average_the_weights_stay():
         after = [p.variable.numpy() for p in program.parameters]
     for found, expected in zip(after, before, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_validation_rows_decide_once_and_for_all_parts(caplog):
+    program = make_program(make_config("binary"), labels=(0.0, 0.0, 1.0))
+    store = make_store(300, task="binary")
+    config = EvaluationConfig(threshold="f1", calibration="platt")
+    with caplog.at_level(logging.INFO, "trainer.evaluation"):
+        before = decide_on(program, config, store)
+    rows = whole(predict(program, store))
+    expected = decide(config, "binary", *rows)
+    assert program.objective.decision == expected
+    assert caplog.messages == [expected.describe()]
+    # What training has watched: no calibration, and one half.
+    undecided = make_program(make_config("binary"), labels=(0.0, 0.0, 1.0)).objective
+    assert before == undecided.metrics(*rows)
+    after = evaluate(program, store)
+    assert after == program.objective.metrics(*rows)
+    assert after["f1"] > before["f1"]
+    assert after["log_loss"] < before["log_loss"]

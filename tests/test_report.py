@@ -7,6 +7,8 @@ import numpy as np
 from tiny_table import make_config, make_program, make_store
 
 from trainer import report
+from trainer.calibration import Calibration
+from trainer.decision import Decision
 from trainer.export import ExportReport
 from trainer.loop import RunState
 
@@ -64,3 +66,16 @@ def test_exact_zeros_of_the_wide_part_are_counted(caplog):
     with caplog.at_level(logging.INFO, "trainer.report"):
         report.log_summary(found)
     assert "weights of the wide part that are exactly 0: 84.0 %" in caplog.messages
+
+
+def test_what_validation_has_chosen_stands_beside_what_training_watched():
+    before = {"log_loss": 0.5, "macro_f1": 0.25}
+    found = report._decided(
+        Decision((0.25, 0.5), "f1", Calibration("temperature", (0.5,)), num_rows=8),
+        before,
+        {"validation": {"a": {}, "b": {}}},
+    )
+    assert found["operating_point"]["thresholds"] == {"a": 0.25, "b": 0.5}
+    assert found["calibration"]["fitted_on"] == "validation"
+    assert found["validation_before_decision"] == before
+    assert report._decided(Decision(()), None, {}) == {}

@@ -100,7 +100,7 @@ class Grouping:
         if len(edges) and np.isinf(edges[0]):
             names = [_interval(edges, i) for i in range(len(edges))]
         else:
-            names = [f"{edge:g}" for edge in edges]
+            names = [_text(edge) for edge in edges]
         return RowGroups(name, place_R.astype(np.int32), [*names, MISSING])
 
 
@@ -120,7 +120,12 @@ def _categories(name: str, column: pa.ChunkedArray) -> RowGroups:
 def _interval(edges: np.ndarray, place: int) -> str:
     """The numbers from an edge to before the next."""
     if place == 0:
-        return f"below {edges[1]:g}"
+        return f"below {_text(edges[1])}"
     if place + 1 == len(edges):
-        return f"{edges[place]:g} and above"
-    return f"{edges[place]:g} to {edges[place + 1]:g}"
+        return f"{_text(edges[place])} and above"
+    return f"{_text(edges[place])} to {_text(edges[place + 1])}"
+
+
+def _text(number: float) -> str:
+    """A whole number with all its digits: seconds of a year differ in the last ones only."""
+    return f"{number:.0f}" if float(number).is_integer() else f"{number:.6g}"
