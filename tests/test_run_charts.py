@@ -15,9 +15,9 @@ def test_curves_mark_the_kept_step():
     assert [c.name for c in charts] == ["curve-loss", "curve-monitored", "curve-rates"]
     line = r'd="M ([\d.]+) [\d.]+ \nL \1 [\d.]+ \n" clip-path[^>]*stroke-dasharray[^>]*--muted'
     place = float(re.search(line, charts[0].svg)[1])
-    # Steps 40 to 1160 with margins of 5% on an axis from 0.63 to 4.05 inches of 72 points.
+    # Steps 40 to 1160 with margins of 5% on an axis from 0.75 to 4.05 inches of 72 points.
     share = (840 - 40 + 0.05 * 1120) / (1.1 * 1120)
-    np.testing.assert_allclose(place, 72 * (0.63 + 3.42 * share), atol=0.01)
+    np.testing.assert_allclose(place, 72 * (0.75 + 3.3 * share), atol=0.01)
     assert ">0.001<" in charts[2].svg  # and not the text of a formula
 
 

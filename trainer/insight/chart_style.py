@@ -80,7 +80,7 @@ class Canvas:
     def __init__(self, name: str, caption: str, figure: Figure):
         """Take an empty figure."""
         self.name, self.caption, self._figure = name, caption, figure
-        self.axes: Axes = figure.add_axes(self._place(0.63))
+        self.axes: Axes = figure.add_axes(self._place(0.75))
         self.axes.locator_params(nbins=6)  # More ticks of five digits run into each other.
 
     def make_room(self, labels: list[str]) -> list[str]:
@@ -93,7 +93,7 @@ class Canvas:
 
     def make_room_below(self) -> None:
         """Widen the lower margin for labels that stand upright."""
-        self.axes.set_position(self._place(0.63, bottom=0.9))
+        self.axes.set_position(self._place(0.75, bottom=0.9))
 
     def set_log(self) -> None:
         """A y axis in powers of ten; its ticks as plain numbers, for mathtext is not parsed."""
