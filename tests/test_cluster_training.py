@@ -17,7 +17,8 @@ from shop_table import write_shop_table
 # Without dropout, whose masks differ between replicas; 200 steps, as few calls as may be.
 FLAGS = ("--steps=200", "--eval_steps=100", "--dropout=0", "--input_dropout=0", "--baseline=none")
 # The sample: number columns, dates, geography, crosses; and a binary label with row weights.
-RUNS = {"regression": FLAGS, "binary": (*FLAGS, "--config=config.yaml")}
+DECIDED = ("--config=config.yaml", "--threshold=f1", "--calibration=platt")
+RUNS = {"regression": FLAGS, "binary": (*FLAGS, *DECIDED)}
 
 
 def weights_of(job_dir):
@@ -39,6 +40,13 @@ def assert_same_training(one, other, tolerance):
     assert sum(value.size for value in ours.values()) > 1000
     for name, value in ours.items():
         np.testing.assert_allclose(value, theirs[name], rtol=0, atol=tolerance, err_msg=name)
+
+
+def decision_of(job_dir):
+    """What the validation rows have chosen."""
+    report = json.loads(Path(job_dir, "report.json").read_text())
+    found = {name: report.get(name) for name in ("operating_point", "calibration")}
+    return found | {"before": report.get("validation_before_decision")}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +84,10 @@ def test_two_devices_and_two_processes_train_as_one(task, alone, tmp_path):
     assert "evaluation" not in cluster.log("worker")
     # A sum of two is the same in either order: the bits of two devices.
     assert_same_training(devices / "run", processes / "run", 0)
+    # The chief alone decides, on predictions that all have made.
+    assert decision_of(devices / "run") == decision_of(processes / "run")
+    assert ("calibration platt" in cluster.log("chief")) == (task == "binary")
+    assert "calibration platt" not in cluster.log("worker")
 
 
 def test_a_chief_with_servers_and_an_evaluator(alone, tmp_path):
