@@ -97,8 +97,8 @@ def _describe(values):
         (
             {"model": {"activation": "rleu"}},
             "model.activation must be 'relu', 'leaky_relu', 'randomized_leaky_relu', 'prelu', "
-            "'elu', 'gelu', 'relu6', 'selu', 'silu', 'swish', 'softplus', 'tanh' or 'sigmoid'; received "
-            "'rleu'; did you mean 'relu'?",
+            "'elu', 'gelu', 'relu6', 'selu', 'silu', 'swish', 'softplus', 'tanh' or 'sigmoid'; "
+            "received 'rleu'; did you mean 'relu'?",
         ),
         (
             {"columns": {"a": {"kind": "numeric", "buckets": "many"}}},

@@ -14,7 +14,10 @@ from trainer.yaml_text import load_yaml
 def test_the_text_reads_back_as_what_was_decided():
     text = config_text(study(shop(), "spent"), "shop.yaml", "shop.tuning.yaml")
     config = parse_config(load_yaml(text, "shop.yaml"), "shop.yaml")
-    assert config.label.model_dump(exclude_defaults=True) == {"column": "spent", "task": "regression"}
+    assert config.label.model_dump(exclude_defaults=True) == {
+        "column": "spent",
+        "task": "regression",
+    }
     kinds = {name: column.kind for name, column in config.columns.items()}
     assert kinds == {
         "row": "key",

@@ -46,7 +46,11 @@ def test_options_reach_the_config(in_folder):
     assert config.data.column_names == tuple(names.split(","))
     assert config.data.delimiter == ";"
     assert config.data.validation == config.data.test == ("a.txt",)
-    assert config.label.model_dump(exclude_defaults=True) == {"column": "f7", "task": "binary", "positive": "yes"}
+    assert config.label.model_dump(exclude_defaults=True) == {
+        "column": "f7",
+        "task": "binary",
+        "positive": "yes",
+    }
     assert (in_folder / "out" / "x.tuning.yaml").exists()
 
 

@@ -167,8 +167,10 @@ class Datetime(IdColumn):
             parse_datetime_format(self.format)
         if len(set(self.numbers)) < len(self.numbers):
             raise ValueError(f"numbers names one twice: {', '.join(self.numbers)}")
-        if not self.numbers and "numeric" in self.model_fields_set and self.numeric != (
-            NumericOptions(buckets=0)
+        if (
+            not self.numbers
+            and "numeric" in self.model_fields_set
+            and self.numeric != (NumericOptions(buckets=0))
         ):
             raise ValueError("numeric has an effect only with numbers")
         return self
