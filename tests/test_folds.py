@@ -74,6 +74,18 @@ def test_report_has_mean_and_errors_of_all_folds_and_no_row_is_left_out(tmp_path
     assert (tmp_path / "COMPLETE").exists()
 
 
+def test_what_a_fold_has_chosen_on_its_rows_does_not_count_on_them(tmp_path):
+    config = make_config(tmp_path)
+    chosen = config.evaluation.model_copy(update={"calibration": "platt"})
+    config = config.model_copy(update={"evaluation": chosen})
+    report = folds.cross_validate(config, tables={"train": make_frame()})
+
+    runs = [json.loads((tmp_path / f"fold_{i}" / "report.json").read_text()) for i in range(1, 5)]
+    found = report["metrics"]["validation"]["log_loss"]["values"]
+    assert found == [run["validation_before_decision"]["log_loss"] for run in runs]
+    assert found != [run["metrics"]["validation"]["log_loss"] for run in runs]
+
+
 def test_second_start_goes_on_at_the_fold_that_is_not_complete(tmp_path, starts):
     config, tables = make_config(tmp_path), {"train": make_frame()}
     first = folds.cross_validate(config, tables=tables)

@@ -77,7 +77,7 @@ def cross_validate(
         "task": config.label.task,
         "label": config.label.name,
         "monitor": reports[0]["monitor"],
-        "metrics": summarize([report["metrics"] for report in reports]),
+        "metrics": summarize([_judged(report) for report in reports]),
         "baselines": {
             name: summarize([report["baselines"][name] for report in reports])
             for name in reports[0]["baselines"]
@@ -151,6 +151,13 @@ def describe(part: str, name: str, found: Mapping[str, Any]) -> str:
         f"{part} {name}: mean {found['mean']:.6g}, standard error {found['standard_error']:.2g}, "
         f"sd {found['sd']:.2g} over {len(found['values'])} folds"
     )
+
+
+def _judged(report: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
+    """Metrics by part; of validation those of the time when nothing was chosen on its rows."""
+    before = report.get("validation_before_decision")
+    metrics: Mapping[str, Mapping[str, float]] = report["metrics"]
+    return metrics if before is None else {**metrics, "validation": before}
 
 
 def _folder(base: str, fold: int) -> str:
