@@ -277,8 +277,9 @@ def lost(job_dir: Path, twin_dir: Path) -> list[str]:
     if state["loss_steps"] != step % EVAL_STEPS:
         problems.append(f"the mean loss has {state['loss_steps']} steps at step {step}")
 
-    expected = [{**r, "seconds": 0} for r in read_metrics(twin_dir)]
-    actual = [{**r, "seconds": 0} for r in read_metrics(job_dir)][: len(expected)]
+    clocks = {"seconds": 0, "waiting_seconds": 0}
+    expected = [{**r, **clocks} for r in read_metrics(twin_dir)]
+    actual = [{**r, **clocks} for r in read_metrics(job_dir)][: len(expected)]
     if actual != expected:
         problems.append(f"the first {len(expected)} records are not those of the twin")
 

@@ -36,8 +36,7 @@ def test_page_of_a_run_says_what_its_report_says(tmp_path):
         assert f'<section id="{name}"' in text
     assert len(report["verdict"]) == 3 and report["verdict"][0].startswith("On 60 test rows")
     assert (job_dir / "tables" / "importance.csv").exists()
-    card = (job_dir / "model_card.md").read_text()
-    assert card == (job_dir / "model" / "assets.extra" / "model_card.md").read_text()
+    assert (job_dir / "model_card.md").read_text().startswith("# Model card: ")
 
 
 def test_a_run_without_a_report_has_no_page(tmp_path):
@@ -54,7 +53,7 @@ def test_a_page_that_fails_does_not_lose_the_run(tmp_path, monkeypatch, caplog):
         raise ValueError(EVIL)
 
     monkeypatch.setattr(insights, "FORGIVEN", (Exception,))
-    monkeypatch.setattr(insights.model_card, "card_of", broken)
+    monkeypatch.setattr(insights.page_files, "card_of", broken)
     report = run(tmp_path)
     assert (tmp_path / "run" / "COMPLETE").exists() and report["verdict"]
     assert [m for m in caplog.messages if m.startswith("the report has no")] == [

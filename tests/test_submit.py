@@ -117,7 +117,8 @@ def test_study_arrives_as_the_file_says_and_ends_with_its_trials(run, fake, caps
     out = capsys.readouterr().out
     # Of 8 trials of the fake, the last has the least rmse, 1/8, and every range's upper end.
     assert re.search(r"^1 +8 +0\.125 +800 ", out, re.MULTILINE)
-    flags = "--baseline=constant --deep_learning_rate=0.01 --hidden_units=256,128,64 --dropout=0.3"
+    flags = "--baseline=constant --report=none --deep_learning_rate=0.01 "
+    flags += "--hidden_units=256,128,64 --dropout=0.3"
     assert out.splitlines()[-2:] == [
         f"  python scripts/submit_job.py configs/job_cpu.yaml -- {flags}",
         f"  python -m trainer.task {flags}",

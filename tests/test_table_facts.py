@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 from trainer.columns import Categorical
-from trainer.id_encoders import choose_vocabulary
 from trainer.init.table_facts import TableFacts
 from trainer.number_encoders import auto_buckets
 from trainer.statistics import StatisticsBuilder
+from trainer.vocabularies import choose_vocabulary
 
 
 @pytest.mark.parametrize("num_rows", [300, 2000, 60_000])
@@ -21,5 +21,5 @@ def test_bounds_are_the_trainers(num_rows):
     builder = StatisticsBuilder([], ["c"], "y")
     columns = {"c": pa.array(tokens), "y": np.zeros(num_rows)}
     builder.add(columns, np.arange(num_rows, dtype=np.uint64))
-    assert choose_vocabulary("c", Categorical(), builder.finalize()) == ["enters"]
+    assert choose_vocabulary({"c": Categorical()}, builder.finalize()) == ["enters"]
     assert known.num_buckets == auto_buckets(num_rows)

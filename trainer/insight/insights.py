@@ -21,7 +21,6 @@ from trainer.insight import (
     fairness,
     health,
     learned_weights,
-    model_card,
     origin,
     page_files,
     slices,
@@ -78,15 +77,13 @@ def collect(evidence: Evidence, producers: Sequence[Producer] = PRODUCERS) -> Se
 def present(report: Mapping[str, Any], folder: RunFolder) -> None:
     """Write the page, the card and the tables of a report.
 
-    The card goes to the model's assets.extra too, so that it travels with the model.
+    The card does not go to the model's folder: that does not change once the model stands in it.
 
     Raises:
         Interrupted: a signal came, or Cloud Storage does not answer.
     """
     with _forgiving("page"):
         page_files.write_pages(report, folder.job_dir)
-        card = storage.join(folder.model_dir, "assets.extra", "model_card.md")
-        storage.write_text(card, model_card.card_of(report))
         logger.info("report: %s", storage.join(folder.job_dir, "report.html"))
 
 
