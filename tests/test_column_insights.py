@@ -7,6 +7,7 @@ import pytest
 
 from trainer.config import parse_config
 from trainer.insight import insights
+from trainer.insight.column_insights import shuffled_columns
 from trainer.model import train_and_evaluate
 
 NAMES = ["amount", "city", "tags", "shelf", "sold", "at", "v", "note"]
@@ -92,3 +93,10 @@ def test_the_column_that_says_the_class_matters_most(report):
     best = max(by_value, key=by_value.get)
     assert by_value[best] > 0.8
     assert sum(by_value.values()) < 1.6
+
+
+def test_of_very_many_columns_those_that_tell_most_of_the_label_are_shuffled():
+    names = [f"x{i}" for i in range(150)]
+    powers = {name: i / 150 for i, name in enumerate(names) if i != 149}
+    assert shuffled_columns(names, powers) == names[49:149]
+    assert shuffled_columns(names[:100], powers) == names[:100]
