@@ -1,5 +1,6 @@
 """trainer.bags: splitting against Python's own, and blocks against single texts."""
 
+import functools
 import unicodedata
 
 import numpy as np
@@ -98,3 +99,12 @@ def test_slots_of_a_block_are_in_the_order_of_its_rows():
     column = pa.array(["abc", None, "x", "abc"])
     np.testing.assert_array_equal(reader.slots(column[1:]), [[0, 1], [1, 1], [3, 1]])
     assert BagReader(lambda t: split_values(t, "|")).bag(column, False).values is None
+
+
+def test_many_readers_are_no_retraced_function(caplog):
+    for delimiter in "|;,/ :-+":
+        bag = BagReader(functools.partial(split_values, delimiter=delimiter)).bag(
+            pa.array([f"a{delimiter}b"]), has_values=True
+        )
+        assert bag.values.to_pylist() == ["a", "b"]
+    assert caplog.text == ""

@@ -5,6 +5,7 @@ Imports tallies, Arrow and TensorFlow; knows no schema. Axes: B rows, V distinct
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -54,13 +55,19 @@ class BagReader:
 
     def __init__(self, decode: Callable[[tf.Tensor], tf.Tensor | tf.RaggedTensor]):
         """`decode` is of (V,) strings, each text by itself."""
-        signature = [tf.TensorSpec([None], tf.string)]
-        self._decode = tf.function(decode, input_signature=signature, autograph=False)
+        self._split = decode
 
     def slots(self, column: pa.Array) -> np.ndarray:
         """(B, S) of what `decode` makes, (V, S), of (B,) Arrow strings; null is ''."""
         texts, positions = _distinct(column)
         return self._decode(texts).numpy().take(positions, axis=0)
+
+    @functools.cached_property
+    def _decode(self) -> Callable[[tf.Tensor], tf.Tensor | tf.RaggedTensor]:
+        # A concrete function: of many columns' functions TensorFlow would warn as of one retraced.
+        signature = [tf.TensorSpec([None], tf.string)]
+        function = tf.function(self._split, input_signature=signature, autograph=False)
+        return function.get_concrete_function()
 
     def bag(self, column: pa.Array, has_values: bool) -> Bag:
         """What `decode` makes, (V, any) strings, as statistics count it."""

@@ -117,8 +117,8 @@ def out_of_vocabulary(case: Case) -> Finding | None:
         "out-of-vocabulary",
         "alarm" if max(shares.values()) >= MOSTLY_UNSEEN else "warning",
         f"held-out rows whose value training did not have: {names}; {UNSEEN:.0%} are too many",
-        "train on newer or more rows, lower the column's min_frequency, or use kind hashed; remove "
-        "a column that names each row",
+        "train on newer or more rows, lower the column's min_frequency, or give it hash_buckets; "
+        "remove a column that names each row",
     )
 
 
