@@ -3,6 +3,7 @@
 import re
 import xml.etree.ElementTree as ElementTree
 
+import pytest
 from planted_reports import EVIL
 
 from trainer.insight.chart_style import SERIES, drawing, shortened
@@ -31,6 +32,20 @@ def test_colors_fonts_and_size_are_the_page_s():
     assert all("var(--font)" in family for family in families)
     assert 'viewBox="0 0 302.4 216"' in svg and "width=" not in svg[:200]
     assert "<style" not in svg  # It would style the whole page.
+
+
+@pytest.mark.filterwarnings("error")
+def test_texts_of_any_script_are_left_to_the_browser():
+    texts = [
+        "\u989c\u8272 = \u7ea2",
+        "\N{GRINNING FACE}",
+        "\u0642\u0637\u0629",
+        "\u0939\u093f\u0928\u094d\u0926\u0940",
+    ]
+    with drawing("scripts", "Bars") as canvas:
+        canvas.axes.set_yticks(range(4), canvas.make_room(texts))
+        svg = canvas.chart().svg
+    assert all(f">{text}<" in svg for text in texts)
 
 
 def test_two_charts_share_no_id_and_each_repeats():

@@ -95,3 +95,11 @@ def test_quantiles_are_those_of_numpy():
     repeated = np.repeat(values, weight.astype(int))
     expected = np.quantile(repeated, shares, method="inverted_cdf")
     np.testing.assert_array_equal(weighted_quantiles(values, weight, shares), expected)
+
+
+def test_no_share_is_beyond_0_and_1():
+    rows = np.arange(1.0, 2000.0)
+    for share in (0.0, 1.0):
+        low, high = wilson(np.full(len(rows), share), rows)
+        assert low.min() >= 0 and high.max() <= 1
+        np.testing.assert_allclose(low if share == 0 else high, share, atol=1e-15)

@@ -57,6 +57,14 @@ def test_a_rare_class(share, recall, is_named):
         assert f"{share:.2%} of the training rows" in found.evidence
 
 
+def test_a_rare_class_that_is_weighed_is_no_illness():
+    rare = {"task": "binary", "statistics": numbers([1.0] + [0.0] * 999)}
+    for network in ({"class_weights": "auto"}, {"loss": "focal"}):
+        treated = rare | {"sections": {"model": network}}
+        assert rules.class_imbalance(case(**treated, metrics=held_out(recall=0.5))) is None
+        assert rules.class_imbalance(case(**treated, metrics=held_out(recall=0.0))) is not None
+
+
 @pytest.mark.parametrize(("counts", "is_named"), [((995, 3, 2), True), ((800, 100, 100), False)])
 def test_a_class_that_is_nearly_all(counts, is_named):
     classes = tuple((str(i), float(count)) for i, count in enumerate(counts))

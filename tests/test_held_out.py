@@ -134,3 +134,12 @@ def test_curve_of_a_binary_target_is_in_logits():
     loss = (np.logaddexp(0, logits) - target * logits).mean() / np.log(2)
     prior = np.full(40_000, np.log(share / (1 - share)))
     assert mean_gain(target, prior, logits, "binary") == pytest.approx(entropy - loss, abs=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_class_that_is_hardly_there_is_no_warning():
+    rows = np.random.default_rng(0).permutation(1000)
+    target = (rows >= 990).astype(float)
+    logits = out_of_fold(target, [rows // 50], Halves.of(1000), "binary")
+    # One cell has all of the class.
+    assert logits[rows >= 950].min() > logits[rows < 950].max()

@@ -69,7 +69,7 @@ def test_dead_units_are_those_of_the_last_look(share, severity):
 
 def test_of_many_dead_layers_four_are_named():
     found = rules.dead_units(case(layers={f"dead/h{i}": 0.6 for i in range(1, 8)}))
-    assert "h3 60%, h4 60% and 3 layers more;" in found.evidence
+    assert "h3 60%, h4 60% and 3 more;" in found.evidence
 
 
 def test_gradients_explode_relative_to_the_loss():

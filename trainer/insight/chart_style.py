@@ -10,6 +10,7 @@ import contextlib
 import html
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -110,7 +111,10 @@ class Canvas:
     def chart(self) -> Chart:
         """What was drawn."""
         stream = io.StringIO()
-        self._figure.savefig(stream, format="svg", metadata={"Date": None})
+        with warnings.catch_warnings():
+            # The browser has fonts for all scripts; matplotlib's own only measures the texts.
+            warnings.filterwarnings("ignore", "Glyph .* missing from|Matplotlib currently does not")
+            self._figure.savefig(stream, format="svg", metadata={"Date": None})
         return Chart(self.name, self.caption, styled(stream.getvalue(), self.name, self.caption))
 
 

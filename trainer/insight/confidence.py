@@ -53,9 +53,10 @@ def wilson(share_G: Vector, rows_G: Vector, z: float = normal_quantile()) -> tup
     middle_G = share_G + z**2 / (2 * shown_G)
     half_G = z * np.sqrt(share_G * (1 - share_G) / shown_G + z**2 / (4 * shown_G**2))
     scale_G = 1 + z**2 / shown_G
-    low_G, high_G = (middle_G - half_G) / scale_G, (middle_G + half_G) / scale_G
+    # Of none or all of the rows an end is 0 or 1, from which rounding takes it by 1e-17.
+    ends = np.clip(((middle_G - half_G) / scale_G, (middle_G + half_G) / scale_G), 0.0, 1.0)
     is_known_G = rows_G > 0
-    return np.where(is_known_G, low_G, 0.0), np.where(is_known_G, high_G, 1.0)
+    return np.where(is_known_G, ends[0], 0.0), np.where(is_known_G, ends[1], 1.0)
 
 
 def exact_interval(share_G: Vector, rows_G: Vector, z: float) -> tuple[Vector, Vector]:

@@ -9,7 +9,7 @@ import math
 
 from trainer.insight.column_power import LEAK_POWER, SUSPECT_POWER
 from trainer.insight.data_profile import DRIFT_THRESHOLD
-from trainer.insight.illness import Case, Finding
+from trainer.insight.illness import Case, Finding, listed, shares_text
 
 # Source: Google's guide to imbalanced data sets: extreme below 1 %, moderate below 20 %.
 EXTREME_IMBALANCE, MODERATE_IMBALANCE = 0.01, 0.2
@@ -34,11 +34,10 @@ def leaking_column(case: Case) -> Finding | None:
     }
     if not powers:
         return None
-    names = ", ".join(f"{name} {power:.0%}" for name, power in powers.items())
     return Finding(
         "leaking column",
         "alarm" if max(powers.values()) >= LEAK_POWER else "warning",
-        f"alone, on rows it was not fitted on, explains of the label: {names}",
+        f"alone, on rows it was not fitted on, explains of the label: {shares_text(powers)}",
         "make sure that the column is known when a prediction is made, else remove it from columns",
     )
 
@@ -62,7 +61,7 @@ def noise_floor(case: Case) -> Finding | None:
 
 
 def class_imbalance(case: Case) -> Finding | None:
-    """One class is so rare that it hardly counts in the loss."""
+    """One class is so rare that it hardly counts in the loss, and nothing is done about it."""
     statistics, task = case.statistics, case.config.label.task
     if task == "binary" and statistics.label is not None:
         share = min(statistics.label.mean, 1 - statistics.label.mean)
@@ -72,15 +71,21 @@ def class_imbalance(case: Case) -> Finding | None:
         share, is_ignored = 1 - max(counts) / sum(counts), False
     else:
         return None
-    if share >= EXTREME_IMBALANCE and not is_ignored:
+    network = case.config.model
+    is_treated = network.class_weights != "none" or network.loss == "focal"
+    if (share >= EXTREME_IMBALANCE or is_treated) and not is_ignored:
         return None
+    care = (
+        "choose evaluation.threshold for the costs, and watch pr_auc (training.monitor)"
+        if task == "binary"
+        else "watch macro_f1 (training.monitor)"
+    )
     said = "; no row is predicted to be of it" if is_ignored else ""
     return Finding(
         "class imbalance",
         "warning",
         f"{share:.2%} of the training rows are not of the most frequent class{said}",
-        "set model.class_weights to balanced or model.loss to focal, choose "
-        "evaluation.threshold for the costs, and watch pr_auc (training.monitor), not accuracy",
+        f"set model.class_weights to auto or model.loss to focal; {care}, not accuracy",
     )
 
 
@@ -97,7 +102,8 @@ def constant_prediction(case: Case) -> Finding | None:
         "constant prediction",
         "alarm",
         f"validation {name} is {case.held_out[name]:.4g}, that of the constant "
-        f"{constant[name]:.4g}: the columns tell nothing of the label, or nothing was learned",
+        f"{constant[name]:.4g}: the columns tell next to nothing of the label, or nothing was "
+        "learned",
         "check label and columns (that the label belongs to its row), lower "
         "optimizer.deep_learning_rate, less model.dropout and penalties",
     )
@@ -112,19 +118,19 @@ def out_of_vocabulary(case: Case) -> Finding | None:
     }
     if not shares:
         return None
-    names = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
     return Finding(
         "out-of-vocabulary",
         "alarm" if max(shares.values()) >= MOSTLY_UNSEEN else "warning",
-        f"held-out rows whose value training did not have: {names}; {UNSEEN:.0%} are too many",
-        "train on newer or more rows, lower the column's min_frequency, or give it hash_buckets; "
-        "remove a column that names each row",
+        f"held-out rows whose value training did not have: {shares_text(shares)}; {UNSEEN:.0%} "
+        "are too many",
+        "train on newer or more rows; remove a column that names each row; where new values are to "
+        "be expected, add columns that they have in common with known ones",
     )
 
 
 def mismatch(case: Case) -> Finding | None:
     """Validation rows are not like training rows."""
-    found = []
+    found, columns = [], []
     label, mean = case.statistics.label, case.held_out.get("mean_label")
     is_weighted = case.config.weight is not None or case.config.data.negative_keep < 1
     if label is not None and mean is not None and label.sd > 0 and not is_weighted:
@@ -139,7 +145,8 @@ def mismatch(case: Case) -> Finding | None:
         drift = column.get("drift", {}).get("validation", {})
         distance, by_chance = drift.get(measure, 0.0), drift.get(f"{measure}_by_chance", 0.0)
         if distance > max(DRIFT_THRESHOLD, by_chance):
-            found.append(f"{column['column']} (distance {distance:.2f})")
+            columns.append(f"{column['column']} (distance {distance:.2f})")
+    found += [listed(columns)] if columns else []
     if not found:
         return None
     return Finding(

@@ -179,13 +179,19 @@ def _newton(design: Floats, target: Floats, task: Task) -> Floats:
     weights = np.zeros(design.shape[1])
     for _ in range(8 if task == "binary" else 1):
         logits = design @ weights
-        share = 1 / (1 + np.exp(-logits))
+        share = _share(logits)
         curvature = share * (1 - share) if task == "binary" else np.ones(len(target))
         residual = target - share if task == "binary" else target - logits
         # As one more row of no effect at each knot, for knots that no row is near to.
         matrix = design.T @ (design * curvature[:, None]) + np.eye(len(weights)) * 1e-3
         weights += np.linalg.solve(matrix, design.T @ residual - 1e-3 * weights)
     return weights
+
+
+def _share(logits: Floats) -> Floats:
+    # Of a class that is hardly there logits may go beyond 700: the share of such a row is 0.
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-logits)))
 
 
 def _fit_additive(target: Floats, cells: Sequence[Ints], fitted: Bools, task: Task) -> Floats:
@@ -213,7 +219,7 @@ def _cell_effects(
     variance of the true effects by moments. Source: Robbins 1956; DerSimonian and Laird 1986.
     """
     if task == "binary":
-        share = 1 / (1 + np.exp(-logits))
+        share = _share(logits)
         residual, curvature = target - share, share * (1 - share)
     else:
         residual = target - logits

@@ -43,6 +43,26 @@ class Repeats(NamedTuple):
     error: float
 
 
+def listed(texts: Sequence[str], most: int = 4) -> str:
+    """The first of them in one line.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+def shares_text(shares: Mapping[str, float]) -> str:
+    """Names with their shares, the largest first.
+
+    >>> shares_text({"a": 0.5, "b": 0.956})
+    'b 96%, a 50%'
+    """
+    worst_first = sorted(shares.items(), key=lambda item: -item[1])
+    return listed([f"{name} {share:.0%}" for name, share in worst_first])
+
+
 class Case(NamedTuple):
     """A run after training.
 

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from trainer.insight.illness import Case, Finding
+from trainer.insight.illness import Case, Finding, shares_text
 
 # Evaluations that a trend needs.
 LEAST_EVALUATIONS = 4
@@ -87,14 +87,13 @@ def learning_rate_too_low(case: Case) -> Finding | None:
 def dead_units(case: Case) -> Finding | None:
     """Hidden units that are 0 for every row: they learn nothing any more."""
     dead = {layer["name"]: layer["dead"][-1] for layer in _layers(case, "dead")}
-    if not dead or max(dead.values()) < DEAD:
+    ill = {name: share for name, share in dead.items() if share >= DEAD}
+    if not ill:
         return None
-    ill = [f"{name} {share:.0%}" for name, share in dead.items() if share >= DEAD]
-    shares = ", ".join(ill[:4]) + (f" and {len(ill) - 4} layers more" if len(ill) > 4 else "")
     return Finding(
         "dead units",
-        "alarm" if max(dead.values()) >= NEARLY_ALL_DEAD else "warning",
-        f"units that are 0 for all sampled rows: {shares}; half are too many",
+        "alarm" if max(ill.values()) >= NEARLY_ALL_DEAD else "warning",
+        f"units that are 0 for all sampled rows: {shares_text(ill)}; half are too many",
         "lower optimizer.deep_learning_rate, or set model.activation to leaky_relu or elu, or "
         "model.normalization to batch or layer",
     )
