@@ -137,9 +137,18 @@ def test_curve_of_a_binary_target_is_in_logits():
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_class_that_is_hardly_there_is_no_warning():
-    rows = np.random.default_rng(0).permutation(1000)
-    target = (rows >= 990).astype(float)
-    logits = out_of_fold(target, [rows // 50], Halves.of(1000), "binary")
-    # One cell has all of the class.
-    assert logits[rows >= 950].min() > logits[rows < 950].max()
+def test_a_cell_with_most_of_a_rare_class_is_told_from_the_others():
+    """Whole steps of Newton went from a share of 1% beyond that of the cell, and then to 0."""
+    rows = np.random.default_rng(0).permutation(6000)
+    is_rare, in_cell = rows >= 5900, rows >= 5700
+    halves = Halves.of(6000)
+    logits = out_of_fold(is_rare.astype(float), [rows // 300], halves, "binary")
+    for second in (False, True):
+        share = is_rare[in_cell & (halves.is_second == second)].mean()
+        found = logits[in_cell & (halves.is_second != second)]
+        np.testing.assert_allclose(found, np.log(share / (1 - share)), atol=0.7)
+    assert logits[~in_cell].max() < -5
+
+    # The same of a curve: 1.7% of all rows, but nearly all at its end.
+    curve = out_of_fold_curve(is_rare.astype(float), rows / 6000, halves, "binary")
+    assert curve[rows >= 5950].min() > 1 and curve[rows < 5000].max() < -4

@@ -179,19 +179,23 @@ def _newton(design: Floats, target: Floats, task: Task) -> Floats:
     weights = np.zeros(design.shape[1])
     for _ in range(8 if task == "binary" else 1):
         logits = design @ weights
-        share = _share(logits)
+        share = 1 / (1 + np.exp(-logits))
         curvature = share * (1 - share) if task == "binary" else np.ones(len(target))
         residual = target - share if task == "binary" else target - logits
         # As one more row of no effect at each knot, for knots that no row is near to.
         matrix = design.T @ (design * curvature[:, None]) + np.eye(len(weights)) * 1e-3
-        weights += np.linalg.solve(matrix, design.T @ residual - 1e-3 * weights)
+        step = np.linalg.solve(matrix, design.T @ residual - 1e-3 * weights)
+        weights += _bounded(step) if task == "binary" else step
     return weights
 
 
-def _share(logits: Floats) -> Floats:
-    # Of a class that is hardly there logits may go beyond 700: the share of such a row is 0.
-    with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-logits)))
+def _bounded(step: Floats) -> Floats:
+    """Newton's step of logits, at most 2 long.
+
+    From a share of 1% to one of 20% the whole step is 19, from where the next one goes to -37,000:
+    such a cell would be taken for one without the class.
+    """
+    return np.clip(step, -2.0, 2.0)
 
 
 def _fit_additive(target: Floats, cells: Sequence[Ints], fitted: Bools, task: Task) -> Floats:
@@ -219,7 +223,7 @@ def _cell_effects(
     variance of the true effects by moments. Source: Robbins 1956; DerSimonian and Laird 1986.
     """
     if task == "binary":
-        share = _share(logits)
+        share = 1 / (1 + np.exp(-logits))
         residual, curvature = target - share, share * (1 - share)
     else:
         residual = target - logits
@@ -238,4 +242,5 @@ def _cell_effects(
     if variance <= 0 and used.sum() > 1:
         return np.zeros(num_cells)
     ridge = noise / variance if variance > 0 else 0.0
-    return np.where(used, sums / np.maximum(weights + ridge, 1e-9), 0.0)
+    effects = np.where(used, sums / np.maximum(weights + ridge, 1e-9), 0.0)
+    return _bounded(effects) if task == "binary" else effects
