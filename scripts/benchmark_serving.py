@@ -15,10 +15,9 @@ REQUEST_ROWS = (1, 1000)
 
 def measure_finish(setting: Setting, recorder: Recorder) -> None:
     """Evaluation, a checkpoint and the export of the default model; then its answers."""
-    from trainer import model
     from trainer.checkpoint import CheckpointFolder
     from trainer.evaluation import evaluate
-    from trainer.run_folder import RunFolder
+    from trainer.export import export_run
 
     folder = setting.scratch("finish")
     values = {**setting.default_config(), "output": {"job_dir": str(folder)}}
@@ -32,7 +31,7 @@ def measure_finish(setting: Setting, recorder: Recorder) -> None:
 
     evaluation()  # traces
     recorder.rates("rows/s", {"finish/evaluate": evaluation})
-    checkpoints = CheckpointFolder(str(folder / "checkpoints"))
+    checkpoints, model_dir = CheckpointFolder(str(folder / "checkpoints")), str(folder / "model")
     steps = iter(range(10**6))
     recorder.alternate(
         "s",
@@ -41,13 +40,11 @@ def measure_finish(setting: Setting, recorder: Recorder) -> None:
                 lambda: checkpoints.save(next(steps), stage.program.checkpoint, {})
             ),
             "finish/export": seconds_of(
-                lambda: model.export(
-                    stage.config, stage.datasets, stage.program, RunFolder(stage.config)
-                )
+                lambda: export_run(stage.config, stage.datasets, stage.program, model_dir, {})
             ),
         },
     )
-    measure_answers(setting, recorder, RunFolder(stage.config).model_dir, stage)
+    measure_answers(setting, recorder, model_dir, stage)
 
 
 def measure_answers(setting: Setting, recorder: Recorder, model_dir: str, stage: Stage) -> None:

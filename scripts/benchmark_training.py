@@ -38,33 +38,35 @@ class Stage:
             batch_size: of the steps.
             datasets: what another stage has made of the files; None to make it.
         """
-        from trainer import model
         from trainer.config import parse_config
-        from trainer.objective import Objective
+        from trainer.datasets import build_datasets
         from trainer.plan import make_plan
+        from trainer.program import build_program
         from trainer.strategy import make_one_device
 
         training = {"steps": 10**9, "eval_steps": 10**9, "batch_size": batch_size}
         data = {**values.get("data", {}), "storage": "memory"}
         self.config = parse_config({**values, "data": data, "training": training}, "benchmark")
         files = tuple(sorted(glob.glob(pattern)))
-        self.datasets = datasets or model.build_datasets(self.config, {"train": files})
+        self.datasets = datasets or build_datasets(self.config, {"train": files})
         store = self.datasets.stores["train"]
         self.plan = make_plan(self.config.training, store.num_rows, 0)
-        objective = Objective(self.config, self.datasets.statistics)
-        self._device = make_one_device()
-        self.program = model.build_program(
-            self.config, self.datasets, objective, self.plan, self._device
-        )
+        self.program = build_program(self.config, self.datasets, self.plan, make_one_device())
         self._step = 0
         self._calls = self._chunks()
 
     def _chunks(self) -> Any:
-        from trainer import model
+        from trainer.input import rows_of_calls
 
-        return iter(
-            model.training_rows(self.config, self.datasets, self.plan, self._device, first_step=0)
+        calls = rows_of_calls(
+            self.datasets.stores["train"],
+            self.datasets.layout,
+            config=self.config,
+            plan=self.plan,
+            distribution=self.program.distribution,
+            first_step=0,
         )
+        return iter(calls)
 
     def train(self, seconds: float) -> float:
         """Examples per second of training, over at least so many seconds."""

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import types
 import warnings
 
 import pytest
@@ -49,6 +50,22 @@ def unforgiving_report(monkeypatch):
     """A section of the report that fails, fails the test; a user's run would go on without it."""
     if insights := sys.modules.get("trainer.insight.insights"):
         monkeypatch.setattr(insights, "FORGIVEN", ())
+
+
+@pytest.fixture
+def no_export(monkeypatch):
+    """Runs end without a SavedModel, most of their seconds; what each would have exported."""
+    from trainer import model
+    from trainer.export import ExportReport
+
+    runs = []
+
+    def export_run(config, datasets, program, model_dir, files):
+        runs.append(types.SimpleNamespace(datasets=datasets, program=program, model_dir=model_dir))
+        return ExportReport(0.0, 1, 0.0, model_dir)
+
+    monkeypatch.setattr(model, "export_run", export_run)
+    return runs
 
 
 @pytest.fixture

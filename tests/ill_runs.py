@@ -122,15 +122,15 @@ def healthy(seed):
 
 def examine(tables, values, job_dir):
     """The report of such a run, which exports nothing."""
-    whole = model.export, model.collect, model.present, insights.FORGIVEN
-    model.export = lambda *_: ExportReport(0.0, 0, 0.0, "")
+    whole = model.export_run, model.collect, model.present, insights.FORGIVEN
+    model.export_run = lambda *_: ExportReport(0.0, 0, 0.0, "")
     model.collect = lambda evidence: insights.collect(evidence, producers())
     model.present, insights.FORGIVEN = (lambda *_: None), ()
     try:
         config = parse_config({**values, "output": {"job_dir": str(job_dir)}}, "planted")
         return model.train_and_evaluate(config, tables=tables)
     finally:
-        model.export, model.collect, model.present, insights.FORGIVEN = whole
+        model.export_run, model.collect, model.present, insights.FORGIVEN = whole
 
 
 def producers():

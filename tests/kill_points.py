@@ -44,7 +44,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.runs import read_metrics, read_report, run_task
-from trainer import datasets, export, model, parity, replay, storage, task
+from trainer import datasets, evaluation, export, model, parity, replay, storage, task
 from trainer.blocks import DataPart
 from trainer.checkpoint import CheckpointFolder
 from trainer.program import Program
@@ -288,11 +288,11 @@ def follow_phases(shared: mmap.mmap) -> None:
     mark(model, "build_program", "model")
     mark(CheckpointFolder, "restore_latest", "restore", after="first call")
     mark(Program, "train", "first call", after="training")
-    mark(model, "evaluate", "evaluation")
+    mark(evaluation, "evaluate", "evaluation")
     mark(CheckpointFolder, "save", "checkpoint")
     mark(storage, "commit_dir", "commit")
     mark(model, "evaluate_parts", "metrics and test")
-    mark(model, "export", "export")
+    mark(model, "export_run", "export")
     mark(SameProcess, "replay_rows", "replay")
     mark(RunFolder, "complete", "report")
 

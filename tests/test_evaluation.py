@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.metrics import log_loss, mean_squared_error
-from tiny_table import cut, make_config, make_program, make_rows, make_store, statistics_of
+from tiny_table import cut, make_config, make_program, make_rows, make_store
 
 from trainer import evaluation
 from trainer.decision import decide
@@ -15,13 +15,10 @@ from trainer.evaluation import (
     averaged_weights,
     decide_on,
     evaluate,
-    evaluate_constant,
     predict,
 )
 from trainer.evaluation_config import EvaluationConfig
-from trainer.objective import Objective
 from trainer.row_stores import BlockStore
-from trainer.rows import pack_rows
 
 
 @pytest.fixture(scope="module")
@@ -105,29 +102,6 @@ def test_averaged_weights_are_there_for_the_time_of_the_block(program):
     for found, expected in zip(values(), before, strict=True):
         np.testing.assert_array_equal(found, expected)
     assert any(not np.array_equal(b, s) for b, s in zip(before, shadows, strict=True))
-
-
-@pytest.mark.parametrize("most_logits", [3, 1 << 22])
-def test_the_constant_is_the_mean_of_the_training_rows(program, monkeypatch, most_logits):
-    monkeypatch.setattr(evaluation, "MOST_BATCH_LOGITS", most_logits)
-    label, weight = make_rows(40).view(np.float32)[:, -2:].T.astype(np.float64)
-    found = evaluate_constant(program.objective, make_store(40), num_labels=1)
-    # The labels of `make_program` are 0 and 1.
-    assert found["rmse"] == pytest.approx(np.sqrt(np.average((label - 0.5) ** 2, weights=weight)))
-    assert found["mean_prediction"] == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(
-    ("labels", "log_loss"),
-    # Half of the rows of an absent class would cost -log 0: it is 15 log(10) instead.
-    [([1, 0, 0, 0], -(np.log(0.25) + np.log(0.75)) / 2), ([0, 1e-30], 15 * np.log(10) / 2)],
-)
-def test_the_constant_of_a_binary_task_has_the_entropy_and_no_order(labels, log_loss):
-    objective = Objective(make_config("binary"), statistics_of(labels))
-    rows = pack_rows(np.zeros((2, 1), np.int32), np.zeros((2, 0)), np.eye(2)[:, :1], np.ones(2))
-    found = evaluate_constant(objective, BlockStore([rows], [2], "memory"), num_labels=1)
-    assert found["log_loss"] == pytest.approx(log_loss, rel=1e-3)
-    assert (found["auc"], found["pr_auc"]) == (0.5, 0.5)
 
 
 def test_pieces_of_many_outputs_are_bounded(program, monkeypatch):

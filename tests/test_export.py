@@ -367,16 +367,6 @@ def test_scores_of_rank_1_are_served_as_they_are_and_odd_names_are_mended(tmp_pa
     np.testing.assert_allclose(outputs["probability"].numpy(), [0.15, 0.25])
 
 
-def test_output_of_several_columns_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"\(B,\) or \(B, 1\); it gives \(None, 2\)"):
-        export_small(
-            tmp_path / "model",
-            tmp_path,
-            predict=lambda encoded: tf.cast(encoded.ids, tf.float32),
-            trackables=[],
-        )
-
-
 @pytest.mark.parametrize(("rows", "expected"), [([], np.zeros(0)), (ROWS, np.zeros((4, 1)))])
 def test_rows_that_do_not_fit_the_expected_are_refused(tmp_path, rows, expected):
     with pytest.raises(ValueError, match=r"expected must be \(rows,\) or \(rows, classes\) of one"):

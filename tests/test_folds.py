@@ -11,8 +11,9 @@ from trainer import folds, model, task
 from trainer.cluster import Cluster
 from trainer.config import parse_config
 from trainer.errors import UserError
-from trainer.export import ExportReport
 from trainer.vertex import VertexEnvironment
+
+pytestmark = pytest.mark.usefixtures("no_export")
 
 
 def make_frame(num_rows=240):
@@ -36,19 +37,6 @@ def make_config(job_dir, **data):
         },
         "test",
     )
-
-
-@pytest.fixture(autouse=True)
-def starts(monkeypatch):
-    """Folders of the runs that trained; they end without a SavedModel."""
-    found = []
-
-    def export(config, datasets, program, folder):
-        found.append(folder.job_dir)
-        return ExportReport(0.0, 1, 0.0, folder.model_dir)
-
-    monkeypatch.setattr(model, "export", export)
-    return found
 
 
 def test_report_has_mean_and_errors_of_all_folds_and_no_row_is_left_out(tmp_path):
@@ -86,17 +74,17 @@ def test_what_a_fold_has_chosen_on_its_rows_does_not_count_on_them(tmp_path):
     assert found != [run["metrics"]["validation"]["log_loss"] for run in runs]
 
 
-def test_second_start_goes_on_at_the_fold_that_is_not_complete(tmp_path, starts):
+def test_second_start_goes_on_at_the_fold_that_is_not_complete(tmp_path, no_export):
     config, tables = make_config(tmp_path), {"train": make_frame()}
     first = folds.cross_validate(config, tables=tables)
     (tmp_path / "COMPLETE").unlink()
     (tmp_path / "report.json").unlink()
     (tmp_path / "fold_3" / "COMPLETE").unlink()
-    starts.clear()
+    no_export.clear()
 
     again = folds.cross_validate(config, tables=tables)
 
-    assert starts == [str(tmp_path / "fold_3")]
+    assert [run.model_dir for run in no_export] == [str(tmp_path / "fold_3" / "model")]
     assert again["metrics"] == first["metrics"]
 
 
@@ -113,7 +101,7 @@ def test_folds_of_a_column_keep_its_values_together_and_leave_the_test_rows(tmp_
     assert "test" in report["metrics"]
 
 
-def test_task_runs_all_folds_or_the_one_that_is_named(tmp_path, starts, capsys):
+def test_task_runs_all_folds_or_the_one_that_is_named(tmp_path, no_export, capsys):
     make_frame().to_csv(tmp_path / "all.csv", index=False)
     (tmp_path / "c.yaml").write_text(
         "columns: {size: numeric}\nlabel: {column: answer, task: binary}\n"
@@ -126,7 +114,8 @@ def test_task_runs_all_folds_or_the_one_that_is_named(tmp_path, starts, capsys):
     assert task.main([*arguments, "--fold=2", f"--job_dir={tmp_path}/b"], {}) == 0
     assert task.main([*arguments, "--fold=4", f"--job_dir={tmp_path}/c"], {}) == 2
 
-    assert starts == [*(f"{tmp_path}/a/fold_{i}" for i in (1, 2, 3)), f"{tmp_path}/b"]
+    starts = [*(f"{tmp_path}/a/fold_{i}" for i in (1, 2, 3)), f"{tmp_path}/b"]
+    assert [run.model_dir for run in no_export] == [f"{start}/model" for start in starts]
     reports = [
         json.loads((tmp_path / name / "report.json").read_text()) for name in ("a/fold_2", "b")
     ]

@@ -23,7 +23,6 @@ from trainer import model
 from trainer.blocks import open_parts
 from trainer.config import parse_config
 from trainer.errors import UserError
-from trainer.export import ExportReport
 
 NAMES = ["id", "size", "color", "shape", "count", "value", "bought", "answer"]
 COLUMNS = {
@@ -69,16 +68,6 @@ def files(tmp_path_factory):
     for seed, (part, num_rows) in enumerate({"train": 320, "validation": 96, "test": 64}.items()):
         write_csv(folder / f"{part}.csv", make_rows(num_rows, seed))
     return folder
-
-
-@pytest.fixture
-def no_export(monkeypatch):
-    """Runs end without a SavedModel, which takes four of their five seconds."""
-
-    def export(config, datasets, program, folder):
-        return ExportReport(0.0, 1, 0.0, folder.model_dir)
-
-    monkeypatch.setattr(model, "export", export)
 
 
 def make_config(files, **sections):

@@ -6,7 +6,6 @@ import pytest
 
 from trainer import model
 from trainer.config import parse_config
-from trainer.export import ExportReport
 from trainer.row_cache import entry_key
 
 
@@ -33,17 +32,7 @@ def make_config(job_dir, **data):
     )
 
 
-def test_probabilities_stay_calibrated_on_a_tenth_of_the_negatives(tmp_path, monkeypatch):
-    probabilities = []
-
-    def export(config, datasets, program, folder):
-        _, columns = datasets.parts["validation"].sample(10_000)
-        encoded = datasets.encoder.encode_block(columns)
-        logits = program.model(encoded.ids, encoded.numbers).numpy()[:, 0]
-        probabilities.append(1 / (1 + np.exp(-logits.astype(float))))
-        return ExportReport(0.0, 1, 0.0, folder.model_dir)
-
-    monkeypatch.setattr(model, "export", export)
+def test_probabilities_stay_calibrated_on_a_tenth_of_the_negatives(tmp_path, no_export):
     frame = make_frame()
 
     reports = [
@@ -53,6 +42,12 @@ def test_probabilities_stay_calibrated_on_a_tenth_of_the_negatives(tmp_path, mon
         for share in (1.0, 0.1)
     ]
 
+    probabilities = []
+    for run in no_export:
+        _, columns = run.datasets.parts["validation"].sample(10_000)
+        encoded = run.datasets.encoder.encode_block(columns)
+        logits = run.program.model(encoded.ids, encoded.numbers).numpy()[:, 0]
+        probabilities.append(1 / (1 + np.exp(-logits.astype(float))))
     whole, sampled = reports
     num_positives = frame["y"].sum() * 0.75
     num_kept = (len(frame) - frame["y"].sum()) * 0.75 * 0.1

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 from tiny_table import make_config, make_program, make_store
@@ -9,11 +10,13 @@ from tiny_table import make_config, make_program, make_store
 from trainer import report
 from trainer.calibration import Calibration
 from trainer.decision import Decision
+from trainer.evaluation import Measured
 from trainer.export import ExportReport
 from trainer.loop import RunState
 
-RESULTS = {"test": {"rmse": 1.25, "mae": 1.0, "r2": 0.5, "num_rows": 8}}
-BASELINES = {"constant": {"test": {"rmse": 2.0, "mae": 1.5, "r2": 0.0, "num_rows": 8}}}
+RESULTS = {"test": {"rmse": 1.25, "mae": 1.0, "r2": 0.5, "num_rows": 8}, "validation": {}}
+BY_CLASS = {"test": {f"c{k}": {"auc": 0.5} for k in range(1001)}, "validation": {}}
+BASELINES = {"constant": {part: {"rmse": 2.0, "mae": 1.5, "r2": 0.0} for part in RESULTS}}
 
 
 def make_report(program=None):
@@ -24,8 +27,10 @@ def make_report(program=None):
         program=program or make_program(config),
         state=RunState(step=30, seconds=2.0, finished="patience", kept_step=20),
         batch_size=10,
-        results=RESULTS,
-        by_class={"test": {f"c{k}": {"auc": 0.5} for k in range(1001)}, "validation": {}},
+        measured={
+            part: Measured(metrics, SimpleNamespace(by_class=lambda p=part: BY_CLASS[p]), None)
+            for part, metrics in RESULTS.items()
+        },
         baselines=BASELINES,
         watched=None,
         exported=ExportReport(1e-7, 8, 3.0, "runs/x/model"),

@@ -18,7 +18,6 @@ from tiny_table import cut, statistics_of
 from trainer import blocks, data_files, model, row_cache
 from trainer.config import Config, parse_config
 from trainer.data_config import DataConfig
-from trainer.export import ExportReport
 from trainer.reader import BadRows
 from trainer.row_cache import LEFT_OUT, RowCache, entry_key, place_of
 from trainer.row_stores import MEGABYTE, BlockStore, Budget, StreamStore, store_rows
@@ -90,16 +89,6 @@ def entries(folder):
 
 
 # ---- whole runs
-
-
-@pytest.fixture
-def no_export(monkeypatch):
-    """Runs end without a SavedModel, which takes four of their five seconds."""
-
-    def export(config, datasets, program, folder):
-        return ExportReport(0.0, 1, 0.0, folder.model_dir)
-
-    monkeypatch.setattr(model, "export", export)
 
 
 @pytest.fixture

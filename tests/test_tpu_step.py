@@ -8,9 +8,10 @@ import tensorflow as tf
 from shop_table import write_shop_table
 from tiny_table import ROWS, make_config, make_program, make_rows
 
-from trainer import cli, data_files, model
-from trainer.objective import Objective
+from trainer import cli, data_files
+from trainer.datasets import build_datasets
 from trainer.plan import make_plan
+from trainer.program import build_program
 from trainer.strategy import Distribution, make_one_device
 
 # What finds its output's length, or writes by rows, when it runs: none has a kernel for TPU.
@@ -28,11 +29,10 @@ def program(tmp_path_factory):
     (folder / "config.yaml").write_text(text.replace("train.csv", f"{folder}/train.csv"))
     flags = [f"--config={folder}/config.yaml", f"--job_dir={folder}/run", "--validation="]
     config = cli.load_config([*flags, "--precision=bfloat16", "--clip_norm=1"], {}).config
-    datasets = model.build_datasets(config, data_files.find_files(config.data, ""))
+    datasets = build_datasets(config, data_files.find_files(config.data, ""))
     plan = make_plan(config.training, datasets.stores["train"].num_rows, 0, is_tpu=True)
     as_on_tpu: Distribution = dataclasses.replace(make_one_device(), kind="tpu")
-    objective = Objective(config, datasets.statistics)
-    return model.build_program(config, datasets, objective, plan, as_on_tpu)
+    return build_program(config, datasets, plan, as_on_tpu)
 
 
 def graph_of(function, *arguments):

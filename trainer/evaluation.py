@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from trainer.class_metrics import MOST_KEPT
+from trainer.data_files import Part
+from trainer.datasets import Datasets
 from trainer.decision import decide
 from trainer.evaluation_config import EvaluationConfig
 from trainer.input import evaluation_batches
 from trainer.metrics import Evaluator, Metrics
-from trainer.objective import Objective
 from trainer.program import Program
 from trainer.row_stores import RowStore
 from trainer.rows import labels_of, weights_of
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 MOST_BATCH_ROWS = 8192
 # Logits of a batch: 16 MB, whatever the number of classes.
 MOST_BATCH_LOGITS = 1 << 22
+# Of a part, for the report: 256 MB of float32. All rows, where they have few outputs.
+MOST_KEPT_LOGITS = 1 << 26
 _BATCH_STEP = 256
 
 
@@ -38,8 +41,9 @@ class Predictions(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A set ready for its metrics, and the predictions of its first rows."""
+    """Metrics of a set, what knows those of its classes, and the predictions of its first rows."""
 
+    metrics: Metrics
     evaluator: Evaluator
     kept: Predictions
 
@@ -84,11 +88,49 @@ def _batch_size(num_rows: int, num_outputs: int, num_replicas: int) -> int:
 
 def evaluate(program: Program, store: RowStore, limit_rows: int = 0) -> Metrics:
     """Metrics of every row by the model's present weights."""
-    return take_in(program, store, limit_rows).evaluator.result()
+    return take_in(program, store, limit_rows).metrics
+
+
+def watched_metrics(
+    program: Program, store: RowStore | None, limit_rows: int
+) -> Callable[[], Metrics] | None:
+    """What gives the metrics that training watches; None without validation rows.
+
+    Args:
+        program: the model.
+        store: the validation rows.
+        limit_rows: only the first rows; 0 for all.
+    """
+    if store is None:
+        logger.warning(
+            "no validation rows: no early stopping, and the last weights are kept; give "
+            "data.validation or data.validation_fraction"
+        )
+        return None
+    return lambda: evaluate(program, store, limit_rows)
+
+
+def evaluate_parts(
+    program: Program, datasets: Datasets, *, keeps_rows: bool = False
+) -> dict[Part, Measured]:
+    """The validation and the test rows by the model's present weights.
+
+    Args:
+        program: the model.
+        datasets: of the run.
+        keeps_rows: whether predictions are kept, up to `MOST_KEPT_LOGITS` of a part.
+    """
+    most_kept = MOST_KEPT_LOGITS // program.objective.num_outputs if keeps_rows else 0
+    parts: tuple[Part, ...] = ("validation", "test")
+    return {
+        name: take_in(program, datasets.stores[name], most_kept=most_kept)
+        for name in parts
+        if name in datasets.stores
+    }
 
 
 def take_in(program: Program, store: RowStore, limit_rows: int = 0, most_kept: int = 0) -> Measured:
-    """Every row by the model's present weights, ready for its metrics and those of classes.
+    """Metrics of every row by the model's present weights, and its first predictions.
 
     Args:
         program: the model.
@@ -105,7 +147,8 @@ def take_in(program: Program, store: RowStore, limit_rows: int = 0, most_kept: i
         if num_kept < most_kept:
             pieces.append(Predictions(*(rows[: most_kept - num_kept] for rows in predictions)))
             num_kept += len(pieces[-1].weight)
-    return Measured(evaluator, Predictions(*map(np.concatenate, zip(*pieces, strict=True))))
+    kept = Predictions(*map(np.concatenate, zip(*pieces, strict=True)))
+    return Measured(evaluator.result(), evaluator, kept)
 
 
 def decide_on(program: Program, config: EvaluationConfig, store: RowStore) -> Metrics:
@@ -123,19 +166,7 @@ def decide_on(program: Program, config: EvaluationConfig, store: RowStore) -> Me
         decision = decide(config, objective.task, *measured.kept)
         logger.info("%s", decision.describe())
         program.objective = objective.with_decision(decision)
-    return measured.evaluator.result()
-
-
-def evaluate_constant(objective: Objective, store: RowStore, num_labels: int) -> Metrics:
-    """Metrics of the best constant of the training rows, for every row of a set."""
-    evaluator = objective.head.evaluator()
-    most_rows = max(1, MOST_BATCH_LOGITS // objective.num_outputs)
-    for block in store.in_order():
-        for start in range(0, len(block), most_rows):
-            rows = block[start : start + most_rows]
-            logits = np.tile(objective.head.constant_logits, (len(rows), 1))
-            evaluator.add(labels_of(rows, num_labels).copy(), logits, weights_of(rows).copy())
-    return evaluator.result()
+    return measured.metrics
 
 
 @contextlib.contextmanager

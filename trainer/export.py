@@ -1,39 +1,38 @@
-"""The SavedModel: raw rows in, scores out, and proof that it answers as training does.
+"""The SavedModel, and proof that it answers as training does.
 
 The model is written to a scratch folder, loaded in a fresh process by TensorFlow alone, asked for
 the sample rows through both signatures, and copied to `model_dir` only when the answers agree.
-May import everything up to the loop. Must not know how the model was trained.
-
-Signatures (rank 1, so that a JSON row is flat):
-    serving_default   one input for each raw column, and the key column with `export.serve_key`
-    serving_examples  `examples`: serialized tf.Example protos; an absent feature is missing
-Outputs of both: those of `answers.py`, and `key`.
+Must not know how the model was trained.
 
 Axes: B rows, O outputs of the model, K classes.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from trainer import storage
-from trainer.answers import NUM_TOP, Outputs, Served, response_json
+from trainer.answers import Outputs, Served, response_json
+from trainer.cli import config_yaml
 from trainer.config import Config
+from trainer.datasets import Datasets
 from trainer.decision import Decision, undecided
 from trainer.distribution import local_cpu, os_errors
 from trainer.errors import UserError
+from trainer.objective import Objective
 from trainer.parity import Expected, FreshProcess, check_answers
+from trainer.program import Program
 from trainer.schema import Schema
 from trainer.serving import (
-    MISSING,
     Row,
     ServingInputs,
     filled,
@@ -42,11 +41,11 @@ from trainer.serving import (
     request_json,
     signature_names,
 )
+from trainer.signatures import Encoder, Predict, make_signatures
+from trainer.trained_embeddings import with_widths
 
 logger = logging.getLogger(__name__)
 
-# Encoded rows to scores, or to a pair of them.
-Predict = Callable[[Any], Any]
 # What a SavedModel consists of; an older export's are deleted before a new one is copied.
 _PARTS = (
     "saved_model.pb",
@@ -57,19 +56,6 @@ _PARTS = (
     "assets",
     "assets.extra",
 )
-
-
-class Encoder(Protocol):
-    """What export needs of `features.FeatureEncoder`, which is also a tf.Module."""
-
-    @property
-    def serving_inputs(self) -> dict[str, tf.TensorSpec]:
-        """(B,) float32, int64 or string specs by raw column; (B, n) float32 of a vector."""
-        ...
-
-    def __call__(self, raw: dict[str, tf.Tensor]) -> Any:
-        """The encoded rows that `predict` takes."""
-        ...
 
 
 class ExportReport(NamedTuple):
@@ -83,6 +69,66 @@ class ExportReport(NamedTuple):
     num_rows: int
     seconds: float
     model_dir: str
+
+
+def export_run(
+    config: Config, datasets: Datasets, program: Program, model_dir: str, files: Mapping[str, str]
+) -> ExportReport:
+    """Write the SavedModel of a run, checked against the training path on rows held out.
+
+    Args:
+        config: of the run.
+        datasets: of the run.
+        program: the trained model, with its decision.
+        model_dir: see `export_model`, as for what it raises.
+        files: for assets.extra/ besides what a run is made again from.
+    """
+    part = next(
+        datasets.parts[name] for name in ("test", "validation", "train") if name in datasets.parts
+    )
+    instances, columns = part.sample(config.export.parity_rows)
+    encoded = datasets.encoder.encode_block(columns)
+    logits = program.model(tf.constant(encoded.ids), tf.constant(encoded.numbers))
+    objective = program.objective
+    classes = [name for name, _ in datasets.statistics.classes]
+    decided = {"decision.json": objective.decision.to_json(classes)}
+    return export_model(
+        encoder=datasets.encoder,
+        predict=lambda encoded: objective.served(program.model(encoded.ids, encoded.numbers)),
+        trackables=[*(p.variable for p in program.parameters), *program.model.frozen],
+        schema=config,
+        config=config,
+        instances=instances,
+        expected=_expected(objective, logits, config.parity_tolerance),
+        files={
+            "config.yaml": config_yaml(with_widths(config, datasets.encoder.layout)),
+            "statistics.json": datasets.statistics.to_json(),
+            "vocabularies.json": json.dumps(datasets.vocabularies),
+            "schema.json": config.model_dump_json(
+                include={"columns", "crosses", "label"}, indent=1
+            ),
+            **(decided if objective.decision.is_chosen else {}),
+            **files,
+        },
+        model_dir=model_dir,
+        classes=classes,
+        decision=objective.decision,
+        scratch_dir=config.data.scratch_dir,
+    )
+
+
+def _expected(objective: Objective, logits_BO: tf.Tensor, tolerance: float) -> Expected:
+    """What the exported model has to answer to rows of these logits."""
+    scores = objective.prediction(logits_BO).numpy().astype(np.float64)
+    kind = objective.decision.calibration.kind
+    if kind == "none":
+        return Expected(scores)
+    raw_scores = objective.raw_prediction(logits_BO).numpy().astype(np.float64)
+    if kind != "isotonic":
+        return Expected(scores, raw_scores)
+    margin = tolerance * tf.maximum(1.0, tf.abs(logits_BO))
+    ends = [objective.prediction(logits_BO + sign * margin).numpy() for sign in (1, -1)]
+    return Expected(scores, raw_scores, np.abs(ends[0] - ends[1]).astype(np.float64))
 
 
 def export_model(
@@ -154,7 +200,7 @@ def export_model(
         module = tf.Module()
         module.tracked = [encoder, *trackables]
         with FreshProcess(work_dir) as process:
-            _save(module, export_dir, _signatures(encoder, predict, served))
+            _save(module, export_dir, make_signatures(encoder, predict, served))
             # One row more, for a request that has to do without missing numbers.
             answers = process.replay_rows(export_dir, [*rows, filled(rows[0])], served.inputs)
         difference = check_answers(
@@ -213,101 +259,6 @@ def _sample_texts(
     return {
         "sample_request.json": request_json(request, served.inputs),
         "sample_response.json": response_json(request, response, served),
-    }
-
-
-def _signatures(encoder: Encoder, predict: Predict, served: Served) -> dict[str, Any]:
-    """Both entry points; what they share, `answer`, is traced once."""
-    inputs = served.inputs
-    # Of a row: () or (n,).
-    shapes = {raw: [inputs.sizes[raw]] if raw in inputs.sizes else [] for raw in inputs.dtypes}
-    specs = {
-        raw: tf.TensorSpec([None, *shapes[raw]], dtype, name=inputs.names[raw])
-        for raw, dtype in inputs.dtypes.items()
-    }
-    parsed = {
-        raw: tf.io.FixedLenFeature(shapes[raw], dtype, np.full(shapes[raw], MISSING[dtype]))
-        for raw, dtype in inputs.dtypes.items()
-    }
-
-    def answer(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        predicted = predict(encoder(raw))
-        if not served.is_calibrated:
-            return _outputs(predicted, served)
-        score, raw_score = predicted
-        return _outputs(score, served) | {served.raw_score: _raw(raw_score, score, served)}
-
-    feature_specs = {raw: specs[raw] for raw in encoder.serving_inputs}
-    shared = tf.function(answer, input_signature=[feature_specs], autograph=False)
-
-    def answer_with_key(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        outputs = shared({name: raw[name] for name in feature_specs})
-        return outputs if inputs.key is None else {**outputs, "key": raw[inputs.key]}
-
-    def serving_default(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return answer_with_key({raw: columns[name] for raw, name in inputs.names.items()})
-
-    def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return answer_with_key(tf.io.parse_example(examples, parsed))
-
-    column_specs = {inputs.names[raw]: spec for raw, spec in specs.items()}
-    example_spec = tf.TensorSpec([None], tf.string, name="examples")
-    return {
-        "serving_default": tf.function(
-            serving_default, input_signature=[column_specs], autograph=False
-        ),
-        "serving_examples": tf.function(
-            serving_examples, input_signature=[example_spec], autograph=False
-        ),
-    }
-
-
-def _outputs(predicted: tf.Tensor, served: Served) -> dict[str, tf.Tensor]:
-    """Outputs by name from (B, 1) logits or values, or from (B,) or (B, K) scores."""
-    if served.label.has_classes:
-        return _outputs_of_classes(tf.cast(predicted, tf.float32), served)
-    if predicted.shape.rank not in (1, 2) or predicted.shape[1:] not in ([], [1]):
-        raise ValueError(f"predict must give (B,) or (B, 1); it gives {predicted.shape}")
-    is_score = predicted.shape.rank == 1
-    score_B = tf.cast(predicted if is_score else predicted[:, 0], tf.float32)
-    if served.label.task == "regression":
-        return {served.score: score_B}
-    if not is_score:
-        score_B = tf.sigmoid(score_B)
-    negative, positive = served.label.class_values
-    dtype = tf.int64 if served.label.positive is None else tf.string
-    class_B = tf.where(
-        score_B >= served.thresholds[0], tf.constant(positive, dtype), tf.constant(negative, dtype)
-    )
-    return {served.score: score_B, "class": class_B}
-
-
-def _raw(raw_score: tf.Tensor, score: tf.Tensor, served: Served) -> tf.Tensor:
-    """The output `raw_score`, in the places of those of `score`."""
-    raw_score = tf.cast(raw_score, tf.float32)
-    if not served.has_top:
-        return raw_score
-    _, places_BT = tf.math.top_k(tf.cast(score, tf.float32), NUM_TOP)
-    return tf.gather(raw_score, places_BT, batch_dims=1)
-
-
-def _outputs_of_classes(score_BK: tf.Tensor, served: Served) -> dict[str, tf.Tensor]:
-    if served.label.task == "multilabel":
-        return {served.score: score_BK, "is_positive": score_BK >= tf.constant(served.thresholds)}
-    classes_K = tf.constant(served.classes)
-    if not served.has_top:
-        return {
-            served.score: score_BK,
-            "probability": tf.reduce_max(score_BK, axis=1),
-            "class": tf.gather(classes_K, tf.argmax(score_BK, axis=1)),
-        }
-    top_BT, places_BT = tf.math.top_k(score_BK, NUM_TOP)
-    names_BT = tf.gather(classes_K, places_BT)
-    return {
-        served.score: top_BT,
-        "top_classes": names_BT,
-        "probability": top_BT[:, 0],
-        "class": names_BT[:, 0],
     }
 
 

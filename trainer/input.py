@@ -10,12 +10,16 @@ is merged and permuted, and batches are slices of the windows.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from trainer.config import Config
+from trainer.distribution import Distribution
+from trainer.plan import Plan
 from trainer.row_stores import RowStore, Window
 from trainer.rows import RowLayout
 
@@ -103,6 +107,30 @@ def training_chunks(
         rows = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         yield rows.reshape(num_steps, -1, rows.shape[1])
         step += num_steps
+
+
+def rows_of_calls(
+    store: RowStore,
+    layout: RowLayout,
+    *,
+    config: Config,
+    plan: Plan,
+    distribution: Distribution,
+    first_step: int,
+) -> TrainingRows:
+    """This process's rows of the training calls of a run, (S, P, W) each, from a step on."""
+    part = distribution.local_slice(plan.batch_size)
+    chunks = functools.partial(
+        training_chunks,
+        store,
+        batch_size=plan.batch_size,
+        seed=config.training.seed,
+        first_step=first_step,
+        call_length=plan.call_length,
+        window_rows=config.data.shuffle_rows,
+        part=part if distribution.num_peers > 1 else None,
+    )
+    return TrainingRows(chunks, layout, part.stop - part.start)
 
 
 class TrainingRows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 import zlib
 from typing import Literal
 
@@ -18,6 +19,7 @@ import tensorflow as tf
 from trainer.accumulation import sum_over_parts
 from trainer.averaging import MovingAverage
 from trainer.config import Config
+from trainer.datasets import Datasets
 from trainer.distribution import Distribution
 from trainer.errors import UserError
 from trainer.input import unpack_rows
@@ -26,7 +28,7 @@ from trainer.lookups import Lookup, StepIds, held_instead, merge_ids, read_rows,
 from trainer.network import WideAndDeep
 from trainer.objective import Objective
 from trainer.optimizers import Optimizer
-from trainer.plan import MOST_STEPS_PER_CALL
+from trainer.plan import MOST_STEPS_PER_CALL, Plan
 from trainer.rows import RowLayout
 
 # A planned run of so many examples, or steps, is compiled: that takes 1 to 2.5 s longer than
@@ -40,6 +42,46 @@ _SEEDS_PER_STEP = 64
 _REPLICA_STRIDE = 1_000_003
 # Between those of the parts of a batch.
 _PART_STRIDE = 15_485_863
+
+
+def build_program(
+    config: Config, datasets: Datasets, plan: Plan, distribution: Distribution
+) -> Program:
+    """The objective and the Keras model of a run under its strategy, and their compiled calls.
+
+    Raises:
+        UserError: the label cannot be learned, the model does not fit into memory, or
+            training.xla on several devices.
+    """
+    objective = Objective(config, datasets.statistics)
+    try:
+        with distribution.strategy.scope():
+            network = WideAndDeep(
+                datasets.encoder.layout,
+                config.model.for_task(config.label.task),
+                # TPUs have no updates by rows: as if all tables were small against the batch.
+                batch_size=sys.maxsize if distribution.kind == "tpu" else plan.batch_size,
+                num_outputs=objective.num_outputs,
+                offset=objective.offset,
+                seed=config.training.seed,
+                precision=config.training.precision,
+            )
+        return Program(
+            distribution,
+            network,
+            objective,
+            config,
+            layout=datasets.layout,
+            batch_size=plan.batch_size,
+            total_steps=plan.total_steps,
+            mean_weight=datasets.statistics.mean_weight,
+            longest_call=plan.call_length(0),
+        )
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            "the model does not fit into memory; lower model.hidden_units, the bins of crosses, "
+            "hash_buckets or embedding_dim"
+        ) from error
 
 
 class Program:

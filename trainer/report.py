@@ -12,10 +12,12 @@ import keras
 import tensorflow as tf
 
 from trainer import __version__
+from trainer.baselines import Baselines
 from trainer.columns import Tower
 from trainer.config import Config
 from trainer.data_files import Part
 from trainer.decision import Decision
+from trainer.evaluation import Measured
 from trainer.export import ExportReport
 from trainer.features import FeatureEncoder
 from trainer.loop import RunState
@@ -31,8 +33,7 @@ logger = logging.getLogger(__name__)
 # Of the start log: a table of 2,000 columns has as many.
 MOST_FEATURE_LINES = 200
 
-Metrics = Mapping[str, Mapping[str, float]]
-# Of more, report.json would be a table of tens of thousands of lines.
+# Of more, by_class of report.json would be a table of tens of thousands of lines.
 MOST_CLASSES = 1000
 
 
@@ -81,9 +82,8 @@ def build_report(
     program: Program,
     state: RunState,
     batch_size: int,
-    results: Metrics,
-    by_class: Mapping[str, ByClass],
-    baselines: Mapping[str, Metrics],
+    measured: Mapping[Part, Measured],
+    baselines: Baselines,
     watched: Mapping[str, float] | None,
     exported: ExportReport,
     seconds: Mapping[str, float],
@@ -96,18 +96,18 @@ def build_report(
         program: the trained model.
         state: after training.
         batch_size: rows of a step.
-        results: metrics of the kept weights, by part.
-        by_class: figures of each class, by part; of the first `MOST_CLASSES` of them.
-        baselines: metrics of the references, by name and part.
+        measured: validation and test rows by the kept weights.
+        baselines: their metrics.
         watched: metrics of the validation rows before they chose a threshold or a calibration; None
             where they chose nothing.
         exported: of the SavedModel.
         seconds: spent, by phase.
     """
+    by_class = {part: found.evaluator.by_class() for part, found in measured.items()}
     return {
         "task": config.label.task,
         "label": config.label.name,
-        "metrics": results,
+        "metrics": {part: found.metrics for part, found in measured.items()},
         "by_class": {
             part: dict(itertools.islice(table.items(), MOST_CLASSES))
             for part, table in by_class.items()
@@ -137,7 +137,7 @@ def build_report(
 
 
 def _decided(
-    decision: Decision, watched: Mapping[str, float] | None, by_class: Mapping[str, ByClass]
+    decision: Decision, watched: Mapping[str, float] | None, by_class: Mapping[Part, ByClass]
 ) -> dict[str, Any]:
     """`operating_point` and `calibration`, with the metrics of validation before them."""
     classes = list(next(iter(by_class.values()), {}))

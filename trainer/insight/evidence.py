@@ -29,7 +29,7 @@ class Evidence(NamedTuple):
         state: after training; `history` has one record for each evaluation.
         predictions: of validation and test, in file order, which is that of
             `datasets.parts[name].blocks()` and of `datasets.stores[name].in_order()`; of a large
-            set of many outputs only the first rows, see `model.MOST_KEPT_LOGITS`.
+            set of many outputs only the first rows, see `evaluation.MOST_KEPT_LOGITS`.
         folder: of the run.
         report: report.json so far: metrics, baselines, rows, versions, seconds, and by their keys
             the sections that earlier producers gave.
