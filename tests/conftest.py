@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import logging
+import os
 import sys
 import types
 import warnings
@@ -8,7 +9,8 @@ import warnings
 import pytest
 from hypothesis import HealthCheck, settings
 
-from trainer import cloud_files
+from tests import warm_python
+from trainer import cloud_files, parity
 
 
 def pytest_addoption(parser):
@@ -45,6 +47,20 @@ def emulator():
     cloud_files.client.cache_clear()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def warm_proof():
+    """Exports are proved by a process that need not import TensorFlow first; see `cold_proof`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "interpreter", warm_python.command)
+        yield
+
+
+@pytest.fixture
+def cold_proof(monkeypatch):
+    """Exports are proved as a user's are."""
+    monkeypatch.setattr(parity, "interpreter", lambda: [sys.executable])
+
+
 @pytest.fixture(autouse=True)
 def unforgiving_report(monkeypatch):
     """A section of the report that fails, fails the test; a user's run would go on without it."""
@@ -66,6 +82,12 @@ def no_export(monkeypatch):
 
     monkeypatch.setattr(model, "export_run", export_run)
     return runs
+
+
+@pytest.fixture
+def no_fsync(monkeypatch):
+    """Nothing waits for the disk."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

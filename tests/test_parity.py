@@ -15,6 +15,8 @@ from trainer.label import Label
 from trainer.parity import Expected, FreshProcess, check_answers
 from trainer.serving import ServingInputs
 
+pytestmark = pytest.mark.usefixtures("cold_proof")
+
 INPUTS = ServingInputs({"size": "float32", "id": "string"}, {"size": "size", "id": "id"}, "id")
 ROWS = [{"size": 1.0, "id": "a"}, {"size": 2.0, "id": "b"}]
 REGRESSION = Served(INPUTS, Label(column="y", task="regression"), (0.5,))

@@ -40,6 +40,11 @@ class Expected(NamedTuple):
     slack: np.ndarray | None = None
 
 
+def interpreter() -> list[str]:
+    """The command that is Python; tests take one that starts sooner."""
+    return [sys.executable]
+
+
 class FreshProcess:
     """A process with TensorFlow and without this package, for a `with`; it ends with it.
 
@@ -55,7 +60,7 @@ class FreshProcess:
         # and our statistics.py would stand in for the standard library's.
         text = resources.files("trainer").joinpath("replay.py").read_text()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", text, self._result_path],
+            [*interpreter(), "-c", text, self._result_path],
             cwd=work_dir,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
