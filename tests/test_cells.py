@@ -7,7 +7,6 @@ import pytest
 
 from trainer.cells import (
     ARROW_TYPES,
-    Problem,
     ReadColumn,
     check_rules,
     convert_text,
@@ -47,7 +46,32 @@ def test_text_that_is_no_number_is_a_problem(cell, dtype):
     values, problems = convert_text(pa.array(["1", cell]), column, ())
     kind = "a whole number" if dtype == "int" else "a number"
     assert values.to_pylist() == [1, None]
-    assert problems == [Problem(1, f"column c: {cell!r} is not {kind}")]
+    what_to_do = "data.decimal_point: ','" if cell == "1,5" else "data.null_values"
+    assert [problem[:2] for problem in problems] == [(1, f"column c: {cell!r} is not {kind}")]
+    assert what_to_do in problems[0].advice
+
+
+@pytest.mark.parametrize(
+    ("dtype", "cells", "expected"),
+    [
+        ("float", ["1,5", "-,5e1", "7", "1.5", "1.234,5", "NA"], [1.5, -5, 7, None, None, None]),
+        ("int", ["3,0", "4", "3,5", "1.000"], [3, 4, None, None]),
+    ],
+)
+def test_numbers_may_have_a_decimal_comma_and_then_no_point(dtype, cells, expected):
+    values, problems = convert_text(pa.array(cells), ReadColumn("c", dtype), ("NA",), ",")
+    assert values.to_pylist() == expected
+    refused = [row for row, value in enumerate(expected) if value is None and cells[row] != "NA"]
+    assert [problem.row for problem in problems] == refused
+
+
+def test_a_label_that_is_none_of_its_texts_comes_with_its_own_advice():
+    column = ReadColumn("y", "float", allowed=("0", "1"), required=True, advice="state it")
+    _, problems = convert_text(pa.array(["yes", "2,5"]), column, ())
+    assert [problem.advice for problem in problems] == ["state it", problems[1].advice]
+    assert "data.decimal_point" in problems[1].advice
+    broken = check_rules(pa.array([2.0, None, math.inf], pa.float32()), column)
+    assert {p.row: p.advice for p in broken if p.advice} == {0: "state it", 2: "state it"}
 
 
 def test_both_roads_round_a_number_alike():
@@ -76,7 +100,8 @@ def test_number_does_not_depend_on_its_neighbours(dtype, texts):
 def test_bytes_that_are_not_utf8_are_a_problem():
     texts, problems = decode_utf8(pa.array([b"a", b"\xff", None]), ReadColumn("c", "string"))
     assert texts.to_pylist() == ["a", None, None]
-    assert problems == [Problem(1, "column c: b'\\xff' is not UTF-8")]
+    assert [problem[:2] for problem in problems] == [(1, "column c: b'\\xff' is not UTF-8")]
+    assert "iconv" in problems[0].advice
 
 
 def broken(values, column):

@@ -76,6 +76,10 @@ def test_the_config_file_is_above_the_workflows_defaults_and_below_its_flags(tmp
         (["--max_steps=-1"], Key("training", "steps"), None),
         (["--max_train_secs=60"], Key("training", "max_seconds"), 60),
         (["--use_wide=false"], Key("model", "towers"), "deep"),
+        (["--use_wide=1"], Key("model", "towers"), "both"),
+        (["--optimizer_type=Adam"], Key("optimizer", "wide_optimizer"), "adam"),
+        (["--optimization_metric="], Key("training", "monitor"), "auto"),
+        (["--tf_custom_transformation_definitions=[]"], Key("training", "seed"), 1),
         (["--embed_categories=False"], Key("model", "embedding_dim"), 0),
         (["--learning_rate=0.0003"], Key("optimizer", "wide_learning_rate"), 0.0003),
         (["--dnn_learning_rate=0.0003"], Key("optimizer", "deep_learning_rate"), 0.0003),
@@ -105,6 +109,14 @@ def test_what_is_about_the_pipeline_is_said_to_be_ignored(tmp_path):
     flags = [f"--config={tmp_path / 'run.yaml'}", f"--compat={compat.NAME}"]
     invocation = load_config([*flags, "--project=p", "--max_steps=3", "--location=l"], {})
     assert invocation.ignored == ("--project", "--location")
+
+
+@pytest.mark.parametrize("name", sorted(compat.NAMES))
+def test_an_empty_parameter_is_none(tmp_path, name):
+    required = ["--learning_rate=0.1", "--dnn_learning_rate=0.2"]
+    assert load(tmp_path, *required, f"--{name}=") == load(
+        tmp_path, *(flag for flag in required if not flag.startswith(f"--{name}="))
+    )
 
 
 def test_what_an_optimizer_lacks_has_no_effect(tmp_path):
@@ -145,6 +157,9 @@ def test_flags_alone_describe_a_table():
         ("--max_steps=many", "--max_steps must be a number; received 'many'"),
         ("--eval_steps=10", "--eval_steps counted batches there; give --eval_rows"),
         ("--predefined_split_key=part", "--predefined_split_key is not read; split by"),
+        ("--max_trial_count=30", "--max_trial_count is of the tuning job, not of a trial; see"),
+        ("--transform_config=gs://b/c.json", "--transform_config is not read; write the columns"),
+        ("--hidden_units=[]", "--hidden_units is empty; use model.towers: wide for no deep part"),
         ("--run_feature_selection=true", "--run_feature_selection has no counterpart"),
         ("--tf_auto_transform_features=[]", "--tf_auto_transform_features must be JSON such as"),
         ('--tf_auto_transform_features={"auto": ["a"]}', "whose kinds nobody looked at"),

@@ -32,12 +32,18 @@ def test_message_is_printed_as_given():
     [
         ("batchsize", "; did you mean 'batch_size'?"),
         ("learning_rat", "; did you mean 'learning_rate'?"),
+        ("Batch_Size ", "; did you mean 'batch_size'?"),
+        ("E", ""),
         ("quite_another_thing", ""),
         ("", ""),
     ],
 )
 def test_nearest_names_the_closest_or_nothing(name, phrase):
     assert nearest(name, ["learning_rate", "batch_size", "epochs"]) == phrase
+
+
+def test_nearest_of_one_letter_is_the_other_case():
+    assert nearest("Y", ["age", "y"]) == "; did you mean 'y'?"
 
 
 def test_nearest_without_valid_names_is_empty():

@@ -93,7 +93,7 @@ def test_lists_of_texts(value, texts):
 
 
 def test_yes_without_quotes_is_an_error():
-    with pytest.raises(ValidationError, match="must be texts; received True"):
+    with pytest.raises(ValidationError, match="must be text; received True"):
         _parse(TextList, [True, False])
 
 

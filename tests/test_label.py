@@ -29,6 +29,8 @@ from trainer.label import Label
             "delimiter has a meaning",
         ),
         ({"task": "binary", "column": "y", "transform": "log1p"}, "transform has a meaning only"),
+        ({"task": "classification", "column": "y"}, "must be binary, of two classes, or multicl"),
+        ({"task": "binary", "column": "y", "positive": True}, "must be text; received True. Put y"),
     ],
 )
 def test_what_does_not_fit_the_task_is_refused(label, message):
@@ -38,6 +40,10 @@ def test_what_does_not_fit_the_task_is_refused(label, message):
 
 def test_classes_that_are_numbers_are_texts():
     assert Label(column="y", task="multiclass", classes=[0, 1, 2]).classes == ("0", "1", "2")
+
+
+def test_a_positive_class_that_is_a_number_is_its_text():
+    assert Label(column="y", task="binary", positive=1).class_values == ("not 1", "1")
 
 
 def test_names_are_of_one_column_or_all():

@@ -29,12 +29,19 @@ def test_a_class_is_its_number(texts):
 @pytest.mark.parametrize("texts", [pa.array, as_dictionary])
 def test_a_class_that_training_has_not_is_a_problem(texts):
     encoder = LabelEncoder(label_of("multiclass"), ["b", "a"])
-    assert encoder.problems({"y": texts(["a", "c", "b", "d"])}) == [
-        Problem(
-            row, f"label y: {text!r} is no class of the training rows; label.classes can state all"
-        )
-        for row, text in ((1, "c"), (3, "d"))
+    advice = (
+        'A right class that no training row has must be stated: label.classes: ["b", "a", "c", "d"]'
+    )
+    assert encoder.problems({"y": texts(["a", "c", "b", "d", "c"])}) == [
+        Problem(row, f"label y: {text!r} is no class of the training rows", advice)
+        for row, text in ((1, "c"), (3, "d"), (4, "c"))
     ]
+
+
+def test_of_very_many_classes_the_advice_has_none():
+    encoder = LabelEncoder(label_of("multiclass"), [str(i) for i in range(40)])
+    (problem,) = encoder.problems({"y": pa.array(["x"])})
+    assert problem.advice.endswith("label.classes: [...]")
 
 
 def test_before_the_classes_are_known_every_text_is_one():
@@ -88,14 +95,25 @@ def test_the_positive_text_is_1():
 
 
 REQUIRED = {"required": True, "role": "label"}
+POSITIVE = (
+    "A label of other texts than 0 and 1 needs label.positive, the text of its positive class: "
+    'positive: "yes"'
+)
+PLAIN = (
+    "label.task regression needs plain numbers such as 1234.5; classes are of task binary, with "
+    "label.positive, or multiclass"
+)
 TWO = ("a", "b")
 
 
 @pytest.mark.parametrize(
     ("label", "columns"),
     [
-        (label_of("regression"), [ReadColumn("y", "float", **REQUIRED)]),
-        (label_of("binary"), [ReadColumn("y", "float", allowed=("0", "1"), **REQUIRED)]),
+        (label_of("regression"), [ReadColumn("y", "float", advice=PLAIN, **REQUIRED)]),
+        (
+            label_of("binary"),
+            [ReadColumn("y", "float", allowed=("0", "1"), advice=POSITIVE, **REQUIRED)],
+        ),
         (label_of("binary", positive="b"), [ReadColumn("y", "dictionary", **REQUIRED)]),
         (label_of("multiclass"), [ReadColumn("y", "dictionary", **REQUIRED)]),
         (

@@ -6,6 +6,7 @@ import io
 import logging
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -135,9 +136,15 @@ def test_bad_row_is_named_and_left_out(write, line):
     assert reasons(bad_rows, path) == [f":5 {CELL_PROBLEMS[line]}"]
     with pytest.raises(UserError) as error:
         read(path)
+    advice = ""
+    if re.search("is not a (whole )?number", CELL_PROBLEMS[line]):
+        advice = "A text that stands for a missing value belongs in data.null_values. "
+    if "UTF-8" in CELL_PROBLEMS[line]:
+        advice = "Save the file as UTF-8: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW_FILE. "
     assert str(error.value) == (
-        f"1 bad row so far, data.max_bad_rows is 0: {path}:5 {CELL_PROBLEMS[line]}. "
-        "Mend the rows, or raise data.max_bad_rows to leave them out"
+        f"1 bad row so far, data.max_bad_rows is 0: {path}:5 {CELL_PROBLEMS[line]}. {advice}"
+        f"{'Else mend' if advice else 'Mend'} the rows, or raise data.max_bad_rows to leave them "
+        "out"
     )
 
 

@@ -240,6 +240,7 @@ OTHER_DATA = {
     "format": "csv",
     "column_names": ["x", "color", "when", "y"],
     "delimiter": ";",
+    "decimal_point": ",",
     "null_values": [""],
     "split_column": "color",
     "validation_fraction": 0.1,
@@ -274,6 +275,7 @@ def test_every_data_setting_is_in_the_key_but_those_of_space_and_order(folder, n
     change = {name: value.format(folder) if isinstance(value, str) else value}
     # What the setting needs beside it is there before, too.
     base = {
+        "decimal_point": {"delimiter": ";"},
         "split_column": {"test_fraction": 0.1},
         "validation_fraction": {"validation": []},
         "folds": {"validation": []},

@@ -99,7 +99,7 @@ class BlockReader:
         file = self.source.files[block.file_index]
         with self._lock:
             new = [
-                Problem(number, problem.reason)
+                problem._replace(row=number)
                 for problem in problems
                 if (block.file_index, number := int(block.row_numbers[problem.row]))
                 not in self._refused
@@ -230,6 +230,7 @@ def open_parts(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> dict[
                 open_tfrecord=TFRecordFile,
                 column_names=data.column_names,
                 delimiter=data.delimiter,
+                decimal_point=data.decimal_point,
                 null_values=data.null_values,
                 columns=columns,
                 limit_rows=data.limit_rows,

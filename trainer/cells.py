@@ -33,6 +33,10 @@ _INT = re.compile(r"([+-]?)0*(\d{1,19})|0x0*([0-9a-f]{1,16})", re.I | re.ASCII)
 # Whole numbers up to here are exact as floating-point text such as 3.0.
 _LARGEST_EXACT = 2.0**53
 _SHOWN_CHARACTERS = 60
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+_COMMA_ADVICE = "Decimal commas are read with data.decimal_point: ','"
+_MISSING_ADVICE = "A text that stands for a missing value belongs in data.null_values"
+_ENCODING_ADVICE = "Save the file as UTF-8: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW_FILE"
 
 
 class ReadColumn(NamedTuple):
@@ -52,17 +56,22 @@ class ReadColumn(NamedTuple):
     role: str = "column"  # how messages call it: column, label, weight
     size: int = 0  # numbers of a vector
     delimiter: str | None = None  # joins the values of a list to a text; None: lists are refused
+    advice: str = ""  # what to do where cells are none of this column's; "": nothing beyond reason
 
 
 class Problem(NamedTuple):
-    """Why a row is bad; `row` counts from 0, in whatever the function says."""
+    """Why a row is bad; `row` counts from 0, in whatever the function says.
+
+    advice: what to do, where the config is at fault rather than the row.
+    """
 
     row: int
     reason: str
+    advice: str = ""
 
 
 def convert_text(
-    text: pa.Array, column: ReadColumn, null_values: tuple[str, ...]
+    text: pa.Array, column: ReadColumn, null_values: tuple[str, ...], decimal_point: str = "."
 ) -> tuple[pa.Array, list[Problem]]:
     """Cells of text as an array of the column's type, null where missing or not convertible.
 
@@ -72,6 +81,7 @@ def convert_text(
         text: (B,) string array, null meaning missing.
         column: says the type and the name.
         null_values: texts that mean missing.
+        decimal_point: what stands before the decimals of a number.
     """
     nulls = pa.array(null_values, pa.string())
     text = _nullify(text, pc.is_in(text, value_set=nulls))
@@ -80,9 +90,11 @@ def convert_text(
     trimmed = pc.utf8_trim(text, characters=" \t")
     trimmed = _nullify(trimmed, pc.is_in(trimmed, value_set=nulls))
     try:
-        return trimmed.cast(ARROW_TYPES[column.dtype]), []
+        if decimal_point == ".":
+            return trimmed.cast(ARROW_TYPES[column.dtype]), []
     except pa.ArrowInvalid:
-        return _convert_each(trimmed, column)
+        pass
+    return _convert_each(trimmed, column, decimal_point)
 
 
 def decode_utf8(cells: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Problem]]:
@@ -97,7 +109,8 @@ def decode_utf8(cells: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Pro
                 texts.append(None if cell is None else cell.decode())
             except UnicodeDecodeError:
                 texts.append(None)
-                problems.append(Problem(row, f"{_name(column)}: {shorten(cell)} is not UTF-8"))
+                reason = f"{_name(column)}: {shorten(cell)} is not UTF-8"
+                problems.append(Problem(row, reason, _ENCODING_ADVICE))
         return pa.array(texts, pa.string()), problems
 
 
@@ -109,9 +122,10 @@ def check_rules(values: pa.Array, column: ReadColumn) -> list[Problem]:
         column: the rules.
     """
     problems = []
-    for is_bad, reason in _violations(values, column):
+    for is_bad, reason, *advice in _violations(values, column):
         if is_bad.any():
-            problems += [Problem(int(row), reason(int(row))) for row in np.flatnonzero(is_bad)]
+            bad_rows = np.flatnonzero(is_bad).tolist()
+            problems += [Problem(row, reason(row), *advice) for row in bad_rows]
     return problems
 
 
@@ -132,14 +146,18 @@ def _nullify(values: pa.Array, is_null: pa.Array) -> pa.Array:
     return pc.if_else(is_null, pa.scalar(None, values.type), values)
 
 
-def _convert_each(text: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Problem]]:
+def _convert_each(
+    text: pa.Array, column: ReadColumn, decimal_point: str
+) -> tuple[pa.Array, list[Problem]]:
     """The slow way, for a block in which a cell is no plain number."""
     parse = _parse_int if column.dtype == "int" else _parse_float
     kind = "a whole number" if column.dtype == "int" else "a number"
     cells = text.to_pylist()
-    numbers = [None if cell is None else parse(cell) for cell in cells]
+    # Each exchanged for the other, so that a point is none where a comma is.
+    swapped = str.maketrans(".,", ",.") if decimal_point == "," else {}
+    numbers = [None if cell is None else parse(cell.translate(swapped)) for cell in cells]
     problems = [
-        Problem(row, f"{_name(column)}: {shorten(cell)} is not {kind}")
+        Problem(row, f"{_name(column)}: {shorten(cell)} is not {kind}", _advice(cell, column))
         for row, (cell, number) in enumerate(zip(cells, numbers, strict=True))
         if cell is not None and number is None
     ]
@@ -147,6 +165,11 @@ def _convert_each(text: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Pr
         return pa.array(numbers, pa.int64()), problems
     # Arrow converts the text, so that a value is the same number on both roads.
     return pa.array(numbers, pa.string()).cast(pa.float32()), problems
+
+
+def _advice(cell: str, column: ReadColumn) -> str:
+    """What to do about a text that is no number."""
+    return _COMMA_ADVICE if _DECIMAL_COMMA.fullmatch(cell) else column.advice or _MISSING_ADVICE
 
 
 def _parse_int(text: str) -> int | None:
@@ -169,7 +192,8 @@ def _parse_float(text: str) -> str | None:
     return text.lstrip("+") if _FLOAT.fullmatch(text) else None
 
 
-Violation = tuple[Bools, Callable[[int], str]]
+# Which rows break a rule, why, and where the config may be at fault, what to do.
+Violation = tuple[Bools, Callable[[int], str]] | tuple[Bools, Callable[[int], str], str]
 
 
 def _violations(values: pa.Array, column: ReadColumn) -> Iterator[Violation]:
@@ -190,6 +214,7 @@ def _violations(values: pa.Array, column: ReadColumn) -> Iterator[Violation]:
         yield (
             ~_to_bools(is_allowed),
             lambda row: f"{name}: {shorten(values[row].as_py())} is not one of {listed}",
+            column.advice,
         )
 
 
@@ -220,7 +245,7 @@ def _number_violations(values: pa.Array, column: ReadColumn) -> Iterator[Violati
     if column.allowed is not None:
         listed = _listed(column.allowed)
         is_other = ~np.isin(numbers, [float(text) for text in column.allowed]) & ~is_missing
-        yield is_other, lambda row: f"{name}: {shown(row)} is not one of {listed}"
+        yield is_other, lambda row: f"{name}: {shown(row)} is not one of {listed}", column.advice
 
 
 def _is_in(values: pa.Array, allowed: tuple[str, ...]) -> pa.Array:

@@ -212,6 +212,8 @@ def _validate(values: dict[str, Any], sources: Mapping[Key, str], config_path: s
         message = describe(findings)
         elsewhere = {key: source for key, source in sources.items() if source != config_path}
         for key, source in elsewhere.items():
+            if source == "--compat":  # sets many, so the key itself says more
+                continue
             message = re.sub(rf"(?<![\w.]){re.escape(str(key))}(?!\w)", source, message)
         if all(tuple(detail["loc"][:2]) in elsewhere for detail in findings.errors()):
             raise UserError(message) from findings

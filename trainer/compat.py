@@ -55,7 +55,8 @@ class Translation(NamedTuple):
 def translate(parameters: Mapping[str, str]) -> Translation:
     """What the given parameters, and the defaults of the others, set.
 
-    L2 shrinkage and the betas are left out where the optimizer has none: there they had no effect.
+    An empty text is a parameter that was not given, as the workflow's own defaults have it. L2
+    shrinkage and the betas are left out where the optimizer has none: there they had no effect.
 
     Raises:
         UserError: a value is none of the parameter's.
@@ -63,7 +64,7 @@ def translate(parameters: Mapping[str, str]) -> Translation:
     given: dict[Key, Any] = {}
     names: dict[Key, str] = {}
     for name, text in parameters.items():
-        if name in IGNORED:
+        if name in IGNORED or not text.strip():
             continue
         for key, value in _settings(name, text).items():
             given[key], names[key] = value, name
@@ -87,7 +88,7 @@ def _settings(name: str, text: str) -> dict[Key, Any]:
         if name == _FEATURES:
             return _columns(text)
         if name == _WEIGHT:
-            return {Key("columns", text): "weight"} if text else {}
+            return {Key("columns", text): "weight"}
         if name in REFUSED:
             harmless, advice = REFUSED[name]
             if text.lower() != harmless:
@@ -133,6 +134,12 @@ def _above_zero(text: str) -> str | None:
     return text if _number(text) > 0 else None
 
 
+def _yes_or_no(yes: Any, no: Any) -> Translate:
+    """Of true or false, also as 1 or 0."""
+    translate_choice = _one_of({"true": yes, "false": no})
+    return lambda text: translate_choice({"1": "true", "0": "false"}.get(text, text))
+
+
 def _one_of(values: Mapping[str, Any]) -> Translate:
     def translate_choice(text: str) -> Any:
         if text.lower() not in values:
@@ -144,7 +151,7 @@ def _one_of(values: Mapping[str, Any]) -> Translate:
 
 def _metric(text: str) -> str:
     """Of a regression, rmse puts weights in the order of the mean squared error."""
-    return "auto" if text in ("", "loss", "average_loss") else text
+    return "auto" if text in ("loss", "average_loss") else text
 
 
 def _whole_set(text: str) -> None:
@@ -176,6 +183,8 @@ _KINDS = {
     "text": "text",
     "timestamp": "datetime",
 }
+_OWN_FEATURES = "is not read; write the columns into a config, as python -m trainer.init does"
+_OF_A_STUDY = "is of the tuning job, not of a trial; see configs/tuning_google_wide_and_deep.yaml"
 _OTHER_SPLIT = "is not read; split by --split_column, or give --train, --validation and --test"
 
 PARAMETERS: dict[str, Parameter] = {
@@ -185,13 +194,9 @@ PARAMETERS: dict[str, Parameter] = {
     "max_steps": Parameter(Key("training", "steps"), "-1", _above_zero),
     "max_train_secs": Parameter(Key("training", "max_seconds"), "-1", _above_zero),
     "hidden_units": Parameter(Key("model", "hidden_units"), "30,30,30"),
-    "use_wide": Parameter(
-        Key("model", "towers"), "true", _one_of({"true": "both", "false": "deep"})
-    ),
+    "use_wide": Parameter(Key("model", "towers"), "true", _yes_or_no("both", "deep")),
     # Embeddings as wide as the square root of the number of categories, or none.
-    "embed_categories": Parameter(
-        Key("model", "embedding_dim"), "true", _one_of({"true": "sqrt", "false": 0})
-    ),
+    "embed_categories": Parameter(Key("model", "embedding_dim"), "true", _yes_or_no("sqrt", 0)),
     "dnn_dropout": Parameter(Key("model", "dropout"), "0"),
     "batch_size": Parameter(Key("training", "batch_size"), "100"),
     # Further ones of the trainer.
@@ -208,7 +213,7 @@ PARAMETERS: dict[str, Parameter] = {
         "best_measurement",
         _one_of({"best_measurement": "best", "last_measurement": "last"}),
     ),
-    "optimization_metric": Parameter(Key("training", "monitor"), "", _metric),
+    "optimization_metric": Parameter(Key("training", "monitor"), "loss", _metric),
     # The table.
     "data_source_csv_filenames": Parameter(Key("data", "train")),
     "validation_fraction": Parameter(Key("data", "validation_fraction"), "-1", _above_zero),
@@ -225,6 +230,19 @@ REFUSED = {
     "data_source_bigquery_table_path": ("", "is not read; export it to files, and give --train"),
     "predefined_split_key": ("", _OTHER_SPLIT),
     "stratified_split_key": ("", _OTHER_SPLIT),
+    "tf_transformations_path": ("", _OWN_FEATURES),
+    "transform_config": ("", _OWN_FEATURES),
+    "tf_custom_transformation_definitions": ("[]", _OWN_FEATURES),
+    "dataset_level_transformations": ("[]", _OWN_FEATURES),
+    "dataset_level_custom_transformation_definitions": ("[]", _OWN_FEATURES),
+    **{
+        name: ("", _OF_A_STUDY)
+        for name in (
+            *("study_spec_metric_id", "study_spec_metric_goal", "study_spec_algorithm"),
+            *("study_spec_parameters_override", "study_spec_measurement_selection_type"),
+            *("max_trial_count", "parallel_trial_count", "max_failed_trial_count"),
+        )
+    },
     "run_feature_selection": ("false", "has no counterpart; leave columns out by hand"),
     "enable_profiler": ("false", "has no counterpart; give --profile_steps"),
 }
@@ -243,7 +261,11 @@ IGNORED = frozenset(
         *("transform_dataflow_machine_type", "transform_dataflow_max_num_workers"),
         *("transform_dataflow_disk_size_gb", "worker_pool_specs_override", "run_evaluation"),
         *("bigquery_staging_full_dataset_id", "materialized_examples_format"),
-        "tf_transform_execution_engine",
+        *("tf_transform_execution_engine", "feature_selection_algorithm", "max_selected_features"),
+        *("evaluation_batch_predict_machine_type", "evaluation_dataflow_machine_type"),
+        *("evaluation_batch_predict_starting_replica_count", "evaluation_dataflow_disk_size_gb"),
+        *("evaluation_batch_predict_max_replica_count", "evaluation_dataflow_max_num_workers"),
+        "evaluation_dataflow_starting_num_workers",
     )
 )
 # All names that `translate` takes.

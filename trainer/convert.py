@@ -119,6 +119,7 @@ def _blocks_of(files: Sequence[str], config: Config) -> Iterator[pa.Table]:
             columns=read_columns(config),
             column_names=data.column_names,
             delimiter=data.delimiter,
+            decimal_point=data.decimal_point,
             null_values=data.null_values,
             limit_rows=data.limit_rows,
         ),

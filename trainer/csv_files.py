@@ -2,14 +2,13 @@
 
 A file is cut into chunks of whole records, which threads convert on their own. A chunk that Arrow's
 typed conversion refuses is converted again as text, cell by cell, so one bad row costs one chunk.
-Imports cells, vectors, csv_records, parallel, storage, errors, numpy and Arrow; must not count bad
-rows or know about other files.
+Imports cells, vectors, csv_head, csv_records, parallel, storage, errors, numpy and Arrow; must not
+count bad rows or know about other files.
 """
 
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -27,8 +26,9 @@ from trainer.cells import (
     convert_text,
     decode_utf8,
 )
+from trainer.csv_head import check_encoding, check_header, check_records
 from trainer.csv_records import first_records, last_record_end, quote_positions, take_record
-from trainer.errors import UserError, listed, nearest
+from trainer.errors import UserError
 from trainer.parallel import map_in_order
 from trainer.vectors import text_vectors
 
@@ -47,6 +47,7 @@ class CsvFormat(NamedTuple):
     column_names: tuple[str, ...] | None  # None: the first record names them
     delimiter: str
     null_values: tuple[str, ...]
+    decimal_point: str = "."
 
 
 class Rows(NamedTuple):
@@ -73,7 +74,7 @@ class CsvFile:
         self._stream = _open(path)
         head = self._read(BLOCK_BYTES)
         self._start = head[len(_BOM) :] if head.startswith(_BOM) else head
-        _check_encoding(path, head)
+        check_encoding(path, head)
         if not self._start.strip(b"\r\n"):
             raise UserError(f"{path} is empty; expected rows of {len(columns)} columns or more")
         self._is_cut = len(head) >= BLOCK_BYTES
@@ -81,7 +82,7 @@ class CsvFile:
         self.names = csv_format.column_names or self._take_header()
         records = first_records(self._start, csv_format.delimiter, is_cut=self._is_cut)
         self.has_rows = bool(self._start.strip(b"\r\n"))
-        _check_head(path, self.names, records, has_header=self.has_header)
+        check_records(path, self.names, records, has_header=self.has_header)
 
     def read(self) -> Iterator[Rows]:
         """Stretches of about BLOCK_BYTES, in order; their bounds depend on the bytes alone."""
@@ -110,7 +111,7 @@ class CsvFile:
                 f"{self._path}: line 1 does not end within {BLOCK_BYTES} bytes; expected the names "
                 "of the columns. If the file has no header, list them in data.column_names"
             )
-        _check_header(self._path, names, self._columns)
+        check_header(self._path, names, self._columns, self._format.delimiter)
         return names
 
     def _chunks(self) -> Iterator[pa.Buffer]:
@@ -176,11 +177,15 @@ class CsvFile:
                     [cell.decode().encode(encoding) for cell in cells.to_pylist()], pa.binary()
                 )
             text, undecodable = decode_utf8(cells, column)
-            convert = text_vectors if column.dtype == "vector" else convert_text
-            arrays[column.name], unreadable = convert(text, column, self._format.null_values)
+            nulls = self._format.null_values
+            if column.dtype == "vector":
+                arrays[column.name], unreadable = text_vectors(text, column, nulls)
+            else:
+                point = self._format.decimal_point
+                arrays[column.name], unreadable = convert_text(text, column, nulls, point)
             problems += undecodable + unreadable
         rows = check_rows(arrays, self._columns, table.num_rows, problems)
-        found = [Problem(int(numbers[row]), reason) for row, reason in rows.problems]
+        found = [problem._replace(row=int(numbers[problem.row])) for problem in rows.problems]
         return rows._replace(
             num_records=num_records,
             row_numbers=numbers[rows.row_numbers],
@@ -218,6 +223,7 @@ class CsvFile:
                 include_columns=list(types),
                 null_values=list(nulls),
                 strings_can_be_null=bool(nulls),
+                decimal_point=self._format.decimal_point,
             ),
         )
 
@@ -232,27 +238,17 @@ def check_rows(
     problems: list[Problem],
 ) -> Rows:
     """Rows of `arrays` without those in `problems` and those that break a rule of their column."""
-    reasons: dict[int, str] = {}
+    found: dict[int, Problem] = {}
     for column in columns:
         for problem in check_rules(arrays[column.name], column):
-            reasons.setdefault(problem.row, problem.reason)
+            found.setdefault(problem.row, problem)
     # A cell that could not be converted is null by now: what it was tells more than its absence.
-    reasons |= {problem.row: problem.reason for problem in reversed(problems)}
+    found |= {problem.row: problem for problem in reversed(problems)}
     numbers = np.arange(num_rows)
-    if reasons:
-        numbers = np.delete(numbers, list(reasons))
+    if found:
+        numbers = np.delete(numbers, list(found))
         arrays = {name: array.take(pa.array(numbers)) for name, array in arrays.items()}
-    return Rows(num_rows, numbers, arrays, [Problem(row, reasons[row]) for row in sorted(reasons)])
-
-
-def check_names(path: str, names: tuple[str, ...], columns: tuple[ReadColumn, ...]) -> None:
-    """Raise UserError where the file has no column of a declared name."""
-    for column in columns:
-        if column.name not in names:
-            raise UserError(
-                f"{path} has no column {column.name!r}{nearest(column.name, names)}; "
-                f"its columns are {listed(names)}"
-            )
+    return Rows(num_rows, numbers, arrays, [found[row] for row in sorted(found)])
 
 
 def _open(path: str) -> Any:
@@ -270,45 +266,5 @@ def _is_utf8(data: pa.Buffer) -> bool:
     try:
         data.to_pybytes().decode()
     except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _check_encoding(path: str, head: bytes) -> None:
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise UserError(f"{path} is UTF-16; save it as UTF-8")
-    if head[:2] == b"\x1f\x8b" or head[:4] == b"PAR1":
-        kind = "gzip; name it .gz" if head[:2] == b"\x1f\x8b" else "Parquet; set data.format"
-        raise UserError(f"{path} is not CSV text but {kind}")
-
-
-def _check_header(path: str, names: tuple[str, ...], columns: tuple[ReadColumn, ...]) -> None:
-    missing = [column.name for column in columns if column.name not in names]
-    if missing and any(is_number(name) for name in names):
-        raise UserError(
-            f"{path}: line 1 should name the columns, but looks like data: "
-            f"{listed(names[:5])}; if the file has no header, list them in data.column_names"
-        )
-    check_names(path, names, columns)
-    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
-        raise UserError(f"{path}: the header names {listed(map(repr, twice))} more than once")
-
-
-def _check_head(
-    path: str, names: tuple[str, ...], records: list[list[str]], has_header: bool
-) -> None:
-    if records and not has_header and tuple(records[0]) == tuple(names):
-        raise UserError(f"{path}: line 1 repeats data.column_names, a header; leave the option out")
-    counts = {len(record) for record in records}
-    if len(counts) == 1 and (count := counts.pop()) != len(names):
-        declared = "the header" if has_header else "data.column_names"
-        raise UserError(f"{path}: {declared} has {len(names)} names, the file has {count} fields")
-
-
-def is_number(text: str) -> bool:
-    """Whether Python takes a text for a number."""
-    try:
-        float(text)
-    except ValueError:
         return False
     return True

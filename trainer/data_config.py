@@ -6,12 +6,17 @@ unique across sections.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from trainer.fields import Float, Int, TextList
 from trainer.sections import Fraction, NotNegative, Positive, Section
+
+
+def _tab(value: Any) -> Any:
+    r"""A tab for \t, which neither a shell nor unquoted YAML makes one."""
+    return "\t" if value == r"\t" else value
 
 
 class DataConfig(Section):
@@ -32,8 +37,11 @@ class DataConfig(Section):
     column_names: TextList | None = Field(
         None, description="Columns of a CSV without a header, in order; not given: a header line."
     )
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(
-        ",", description="CSV only."
+    delimiter: Annotated[str, BeforeValidator(_tab), Field(min_length=1, max_length=1)] = Field(
+        ",", description=r"CSV only, one character or \t."
+    )
+    decimal_point: Literal[".", ","] = Field(
+        ".", description="CSV only: what stands before the decimals of a number, but in vectors."
     )
     null_values: TextList = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"),
@@ -121,6 +129,11 @@ class DataConfig(Section):
             raise ValueError(
                 "data.delimiter must be one ASCII character, no quote and no line break; received "
                 f"{self.delimiter!r}"
+            )
+        if self.delimiter == self.decimal_point:
+            raise ValueError(
+                f"data.delimiter and data.decimal_point are both {self.delimiter!r}; a file with "
+                "decimal commas has another delimiter, mostly ;"
             )
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("data.validation_fraction + data.test_fraction must stay below 1")

@@ -81,12 +81,16 @@ def listed(names: Iterable[str]) -> str:
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Give the closest valid name as a phrase to append to an error, or '' when none is close.
 
-    The answer does not depend on the order of `valid`, so a set may be passed.
+    One that differs by case or by spaces around it alone is the closest. The answer does not depend
+    on the order of `valid`, so a set may be passed.
 
     >>> nearest("batchsize", ["learning_rate", "batch_size"])
     "; did you mean 'batch_size'?"
     >>> nearest("zzz", ["learning_rate", "batch_size"])
     ''
     """
-    close = difflib.get_close_matches(name, sorted(valid), n=1)
+    names = sorted(valid)
+    folded = name.strip().casefold()
+    close = [other for other in names if other.strip().casefold() == folded]
+    close = close or difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

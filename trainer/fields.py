@@ -93,9 +93,7 @@ def split_texts(value: Any) -> Any:
 
 def _text(item: Any) -> Any:
     if isinstance(item, bool):
-        raise ValueError(
-            f"must be texts; received {item}. Put yes, no, true and the like in quotes"
-        )
+        raise ValueError(f"must be text; received {item}. Put yes, no, true and the like in quotes")
     if isinstance(item, float):
         return str(int(item)) if item.is_integer() else str(item)
     return str(item) if isinstance(item, int) else item
@@ -127,4 +125,5 @@ Int = Annotated[int, BeforeValidator(tolerant_int), Field(ge=-LARGEST_INT, le=LA
 Float = Annotated[float, BeforeValidator(plain_number), Field(allow_inf_nan=False)]
 IntList = Annotated[tuple[Int, ...], BeforeValidator(split_list)]
 FloatList = Annotated[tuple[Float, ...], BeforeValidator(split_list)]
+Text = Annotated[str, BeforeValidator(_text)]
 TextList = Annotated[tuple[str, ...], BeforeValidator(split_texts)]

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from trainer.column_base import STRICT
-from trainer.fields import TextList
+from trainer.fields import Text, TextList
 
 Task = Literal["regression", "binary", "multiclass", "multilabel"]
 _DELIMITER = "|"
+
+
+def _not_classification(task: Any) -> Any:
+    """Raise ValueError where a task is what others call two of ours."""
+    if task == "classification":
+        raise ValueError(
+            "must be binary, of two classes, or multiclass, of several; received 'classification'"
+        )
+    return task
 
 
 class Label(BaseModel):
@@ -24,11 +33,11 @@ class Label(BaseModel):
         description="Instead of column. multiclass: a probability for each class, in the columns "
         "that name them. multilabel: 0 or 1 for each label, in the columns that name them.",
     )
-    task: Task = Field(
+    task: Annotated[Task, BeforeValidator(_not_classification)] = Field(
         description="regression, binary, multiclass (one class of several) or multilabel (any "
         "number of several labels)."
     )
-    positive: str | None = Field(
+    positive: Text | None = Field(
         None,
         description="binary: the text of the positive class, any other text is negative. Not "
         "given: the label is 0 or 1.",

@@ -10,6 +10,7 @@ Axes: B rows, L labels, K classes, T tokens.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,16 @@ from trainer.cells import Problem, ReadColumn, shorten
 from trainer.label import Label
 from trainer.statistics import TableStatistics
 
+_POSITIVE_ADVICE = (
+    "A label of other texts than 0 and 1 needs label.positive, the text of its positive class: "
+    'positive: "yes"'
+)
+_NUMBER_ADVICE = (
+    "label.task regression needs plain numbers such as 1234.5; classes are of task binary, with "
+    "label.positive, or multiclass"
+)
+# As many classes fit into a message.
+_MOST_SHOWN_CLASSES = 30
 # How far from 1 the probabilities of a row may add up: those of a file are rounded.
 SUM_TOLERANCE = 1e-3
 # log1p is finite from the next number above -1 on.
@@ -106,13 +117,15 @@ class LabelEncoder:
             tokens = split_labels(column, label.separator)
         unknown = np.flatnonzero(self._numbers_of(tokens.texts) < 0)
         first = {int(tokens.rows[place]): int(place) for place in unknown[::-1]}
+        found = {row: tokens.texts[place].as_py() for row, place in sorted(first.items())}
+        advice = _state_classes((*self.classes, *dict.fromkeys(found.values())))
         return [
             Problem(
                 row,
-                f"label {label.name}: {shorten(tokens.texts[place].as_py())} is no class of the "
-                "training rows; label.classes can state all",
+                f"label {label.name}: {shorten(text)} is no class of the training rows",
+                advice,
             )
-            for row, place in sorted(first.items())
+            for row, text in found.items()
         ]
 
     def tokens_of(self, column: pa.Array) -> pa.Array:
@@ -144,8 +157,10 @@ def read_label(label: Label, *, is_count: bool) -> tuple[ReadColumn, ...]:
             for name in label.columns
         )
     if label.columns or (label.task == "binary" and label.positive is None):
+        advice = "" if label.columns else _POSITIVE_ADVICE
         return tuple(
-            ReadColumn(name, "float", allowed=("0", "1"), **required) for name in label.raw_columns
+            ReadColumn(name, "float", allowed=("0", "1"), advice=advice, **required)
+            for name in label.raw_columns
         )
     (name,) = label.raw_columns
     if label.task == "multilabel":
@@ -156,7 +171,14 @@ def read_label(label: Label, *, is_count: bool) -> tuple[ReadColumn, ...]:
     if label.positive is not None:
         return (ReadColumn(name, "dictionary", **required),)
     minimum = _ABOVE_MINUS_1 if label.transform == "log1p" else 0.0 if is_count else None
-    return (ReadColumn(name, "float", minimum=minimum, **required),)
+    return (ReadColumn(name, "float", minimum=minimum, advice=_NUMBER_ADVICE, **required),)
+
+
+def _state_classes(classes: Sequence[str]) -> str:
+    """How a config states classes, some of which no training row has."""
+    is_short = len(classes) <= _MOST_SHOWN_CLASSES
+    shown = json.dumps(classes, ensure_ascii=False) if is_short else "[...]"
+    return f"A right class that no training row has must be stated: label.classes: {shown}"
 
 
 def split_labels(column: pa.Array, separator: str) -> ClassTokens:

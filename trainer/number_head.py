@@ -136,7 +136,7 @@ def label_numbers(config: Config, statistics: TableStatistics) -> NumberStatisti
     if config.label.positive is not None and not label.maximum:
         raise UserError(
             f"label.positive {config.label.positive!r} is in none of the {statistics.num_rows} "
-            f"training rows of {name!r}; check how it is written there"
+            f"training rows of {name!r}; check how it is written there, with case and spaces"
         )
     if label.minimum == label.maximum:
         warn_of_one_value(name, f"{label.minimum:g}", statistics)

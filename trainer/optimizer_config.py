@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from trainer.fields import Auto, Float
 from trainer.sections import Fraction, NotNegative, Penalty, Rate, Section
 
 OptimizerName = Literal["ftrl", "adam", "adamw", "adagrad", "adadelta", "rmsprop", "sgd"]
+# Keras and tf.estimator write Adagrad and RMSProp.
+_AnyCase = BeforeValidator(lambda name: name.lower() if isinstance(name, str) else name)
 
 _BOTH = ("wide", "deep")
 _ADAMS = ("adam", "adamw")
@@ -37,7 +39,9 @@ _READERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 class OptimizerConfig(Section):
     """How each part learns."""
 
-    wide_optimizer: OptimizerName = Field("ftrl", description="Optimizer of the wide part.")
+    wide_optimizer: Annotated[OptimizerName, _AnyCase] = Field(
+        "ftrl", description="Optimizer of the wide part."
+    )
     wide_learning_rate: Auto | Rate = Field(
         "auto",
         description="Of the wide part. auto: 0.001 for adam, adamw and rmsprop, 1 for adadelta, "
@@ -47,7 +51,9 @@ class OptimizerConfig(Section):
     wide_l1: Penalty = Field(0.0, description="L1 penalty of the wide weights (FTRL: proximal).")
     wide_l2: Penalty = Field(0.0, description="L2 penalty of the wide weights (FTRL: proximal).")
     wide_l2_shrinkage: Penalty = Field(0.0, description="FTRL's L2 that acts on the gradient.")
-    deep_optimizer: OptimizerName = Field("adamw", description="Optimizer of the deep part.")
+    deep_optimizer: Annotated[OptimizerName, _AnyCase] = Field(
+        "adamw", description="Optimizer of the deep part."
+    )
     deep_learning_rate: Rate = Field(
         0.001, description="Of the deep part; adadelta wants some 1, adagrad 0.05."
     )

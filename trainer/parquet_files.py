@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from trainer import storage
 from trainer.cells import ARROW_TYPES, Problem, ReadColumn, convert_text, decode_utf8, shorten
-from trainer.csv_files import Rows, check_names, check_rows
+from trainer.csv_files import Rows, check_rows
+from trainer.csv_head import check_names
 from trainer.errors import UserError
 from trainer.memory_tables import BATCH_ROWS, MemoryTable
 from trainer.parallel import map_in_order

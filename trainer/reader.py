@@ -43,6 +43,7 @@ class Source:
     open_tfrecord: Callable[[str, tuple[ReadColumn, ...]], RowsFile] | None = None
     column_names: tuple[str, ...] | None = None  # of CSV files without a header
     delimiter: str = ","  # CSV only
+    decimal_point: str = "."  # CSV only
     null_values: tuple[str, ...] = ("",)  # texts that mean missing; CSV only, Parquet has nulls
     limit_rows: int = 0  # good rows, over all files; 0: all
 
@@ -103,14 +104,15 @@ class BadRows:
             UserError: there are now more than `limit`.
         """
         self.count += len(problems)
-        for row, reason in problems[: MAX_EXAMPLES - len(self.examples)]:
-            self.examples.append(f"{path}:{first_row + row + 1} {reason}")
+        for problem in problems[: MAX_EXAMPLES - len(self.examples)]:
+            self.examples.append(f"{path}:{first_row + problem.row + 1} {problem.reason}")
         if self.count > self.limit:
             rest = "; ..." if self.count > len(self.examples) else ""
+            advice = next((f"{p.advice}. Else mend" for p in problems if p.advice), "Mend")
             raise UserError(
                 f"{self.count} bad row{'s' if self.count > 1 else ''} so far, data.max_bad_rows is "
                 f"{self.limit}: {'; '.join(self.examples)}{rest}. "
-                "Mend the rows, or raise data.max_bad_rows to leave them out"
+                f"{advice} the rows, or raise data.max_bad_rows to leave them out"
             )
 
 
@@ -174,7 +176,9 @@ def _open(source: Source, path: DataFile) -> RowsFile:
         return ParquetFile(path, source.columns)
     if found == "tfrecord" and source.open_tfrecord is not None:
         return source.open_tfrecord(path, source.columns)
-    csv_format = CsvFormat(source.column_names, source.delimiter, source.null_values)
+    csv_format = CsvFormat(
+        source.column_names, source.delimiter, source.null_values, source.decimal_point
+    )
     return CsvFile(path, csv_format, source.columns)
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from trainer.csv_files import is_number
+from trainer.csv_head import is_number
 from trainer.errors import UserError, listed, nearest
 from trainer.insight.column_profile import ColumnProfile
 

@@ -113,6 +113,7 @@ def _profile_files(
         open_tfrecord=TFRecordFile,
         column_names=data.column_names,
         delimiter=data.delimiter,
+        decimal_point=data.decimal_point,
         null_values=data.null_values,
     )
     summaries = ColumnSummaries(config, labels=None)
