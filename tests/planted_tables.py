@@ -11,6 +11,19 @@ from trainer.init.table_study import Wishes, study_table
 from trainer.insight.column_profile import profile_column
 
 NUM_VALUES = 2000
+# What each column of `shop` is to be taken for.
+SHOP_KINDS = {
+    "row": "key",
+    "city": "categorical",
+    "visits": "numeric",
+    "day": "datetime",
+    "age": "numeric",
+    "gift": "numeric",
+    "zip": "categorical",
+    "member": "boolean",
+    "country": "ignore",
+    "net": "ignore",
+}
 # A target that no column knows of.
 NOISE = np.random.default_rng(7).normal(0, 1, NUM_VALUES)
 

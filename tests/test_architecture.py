@@ -16,28 +16,28 @@ ORDER = re.findall(
     threshold_rule evaluation_config model_config optimizer_config config yaml_text compat flags
     cluster vertex rendezvous cloud_files remote_file storage cli logs taxi_tariff sample
     memory_tables data_files parallel cells vectors value_lists csv_head csv_records csv_files
-    parquet_files reader sampling quantiles tallies statistics labels column_profile held_out
-    column_power rows row_stores row_files row_cache plan metric_names metrics class_metrics
-    calibration operating_point decision token_memory transforms vocabularies bags buckets scaling
-    encoders number_bank number_encoders geo_encoders vector_encoders id_encoders bag_encoders
-    datetime_numbers datetime_encoders column_encoders initial_rows features feature_names
-    column_summaries tfrecord_files splits blocks table_plans trained_embeddings datasets
-    distribution input dropout noise candidates tables lookups exchange schedules update_rules
-    clipping optimizers averaging model_size class_tables activations normalization cross_network
-    dense_tower piecewise_linear wide_part deep_part network losses number_head class_heads
-    objective kept_weights strategy accumulation program checkpoint evaluation baselines loop tuning
-    observers serving answers parity replay signatures export run_folder run_lock report divergence
-    id_counts column_shifts held_out_rows data_profile experiments drift model_files importance
-    evidence column_insights learned_weights confidence binary_tables number_tables confusion_tables
-    evaluation_tables row_groups slices fairness report_tables next_steps chart_style
-    evaluation_charts run_charts page_sections page model_card page_files origin curves layer_probe
-    health illness
-    training_illnesses data_illnesses doctor event_files profiler verdict run_comparison insights
-    sidecar trained_model model folds task example_records table_sinks convert
+    parquet_files reader sampling quantiles tallies number_statistics statistics labels
+    input_columns column_profile held_out column_power rows row_stores row_files row_cache plan
+    metric_names metrics class_metrics calibration operating_point decision token_memory transforms
+    vocabularies bags buckets scaling encoders number_bank number_encoders geo_encoders
+    vector_encoders id_encoders bag_encoders datetime_numbers datetime_encoders column_encoders
+    initial_rows features feature_names column_summaries tfrecord_files splits blocks table_plans
+    trained_embeddings datasets distribution input dropout noise candidates tables lookups exchange
+    schedules update_rules clipping optimizers averaging model_size class_tables activations
+    normalization cross_network dense_tower piecewise_linear wide_part deep_part network losses
+    number_head class_heads objective kept_weights strategy accumulation program checkpoint
+    evaluation baselines loop tuning observers serving answers parity replay signatures export
+    run_folder run_lock report divergence id_counts column_shifts held_out_rows data_profile
+    experiments drift model_files importance evidence column_insights learned_weights confidence
+    binary_tables number_tables confusion_tables evaluation_tables row_groups slices fairness
+    report_tables next_steps chart_style calibration_chart evaluation_charts run_charts
+    embedding_charts page_sections page model_card page_files origin curves layer_probe health
+    illness training_illnesses data_illnesses doctor event_files profiler verdict run_comparison
+    insights sidecar trained_model model folds task example_records table_sinks convert
 
-    job_fields job_yaml job_file machines findings check_spec check_pools check_tasks check_data
-    check_run check_study check_trials check_metric check fake_cloud package trials job_service
-    cloud_trials job_flags job_labels job_uploads follow submit replicas replica_logs
+    job_fields job_yaml job_file machines findings check_spec check_pools check_tasks data_sizes
+    check_data check_run check_study check_trials check_metric check fake_cloud package trials
+    job_service cloud_trials job_flags job_labels job_uploads follow submit replicas replica_logs
     replica_process supervision cluster_run search_space study stopping trial_run study_store tuner
     study_page local_tuning costs estimate
 

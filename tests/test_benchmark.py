@@ -26,7 +26,7 @@ from benchmark_contenders import Contender
 from benchmark_measure import Figure, Recorder, Watch, paired_ratio
 
 from trainer.config import parse_config
-from trainer.features import read_columns
+from trainer.input_columns import read_columns
 from trainer.schema import crossable_names
 
 

@@ -16,7 +16,8 @@ from trainer.blocks import (
 )
 from trainer.config import parse_config
 from trainer.errors import UserError
-from trainer.features import FeatureEncoder, read_columns
+from trainer.features import FeatureEncoder
+from trainer.input_columns import read_columns
 from trainer.reader import Source
 from trainer.row_stores import Budget, store_rows
 from trainer.splits import Split, splits_of

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from planted_tables import shop, study
+from planted_tables import SHOP_KINDS, shop, study
 
 from trainer.config import parse_config
 from trainer.init.config_writer import config_text, constant_score, flow, looked_at
@@ -19,18 +19,7 @@ def test_the_text_reads_back_as_what_was_decided():
         "task": "regression",
     }
     kinds = {name: column.kind for name, column in config.columns.items()}
-    assert kinds == {
-        "row": "key",
-        "city": "categorical",
-        "visits": "numeric",
-        "day": "datetime",
-        "age": "numeric",
-        "gift": "numeric",
-        "zip": "categorical",
-        "member": "boolean",
-        "country": "ignore",
-        "net": "ignore",
-    }
+    assert kinds == SHOP_KINDS
     assert config.columns["day"].parts == ("year", "month", "day_of_week")
     assert (config.data.train, config.data.split_column) == (("t.csv",), "row")
     assert config.crosses == ()

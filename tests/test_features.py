@@ -14,9 +14,7 @@ from trainer.features import (
     FeatureEncoder,
     IdFeature,
     geo_numbers,
-    read_columns,
 )
-from trainer.reader import ReadColumn
 from trainer.statistics import StatisticsBuilder
 from trainer.vocabularies import read_vocabularies
 
@@ -325,62 +323,6 @@ def test_two_features_of_one_name_are_an_error():
 
     with pytest.raises(UserError, match=r"two features have the name 'age\.missing'"):
         FeatureEncoder(config, _statistics(config, _block()))
-
-
-def test_the_reader_is_told_types_and_rules():
-    columns = {
-        "when": "datetime",
-        "age": {"kind": "numeric", "missing": "error"},
-        "city": "categorical",
-        "floor": {"kind": "identity", "size": 5},
-        "trip": COLUMNS["trip"] | {"numeric": {"missing": "error"}},
-        "w": "weight",
-        "id": "key",
-        "unused": "ignore",
-    }
-    data = {"split_column": "unused", "validation_fraction": 0.1}
-
-    assert read_columns(_config(columns, crosses=[], data=data)) == (
-        ReadColumn("when", "string"),
-        ReadColumn("age", "float", required=True),
-        ReadColumn("city", "dictionary"),
-        ReadColumn("floor", "int", minimum=0, maximum=4),
-        *(ReadColumn(name, "float", required=True) for name in ("lat", "lon", "lat2", "lon2")),
-        ReadColumn("id", "string"),
-        ReadColumn("y", "float", required=True, role="label"),
-        ReadColumn("w", "float", required=True, minimum=0, role="weight"),
-        ReadColumn("unused", "string"),
-    )
-
-
-@pytest.mark.parametrize(
-    ("label", "column"),
-    [
-        ({}, ReadColumn("y", "float", required=True, allowed=("0", "1"), role="label")),
-        ({"positive": "yes"}, ReadColumn("y", "dictionary", required=True, role="label")),
-    ],
-)
-def test_labels_of_classes_are_0_and_1_or_texts(label, column):
-    config = _config({"age": "numeric"}, [], label={"column": "y", "task": "binary"} | label)
-
-    assert column in read_columns(config)
-
-
-def test_a_split_column_is_read_as_text_even_if_it_is_a_category():
-    data = {"split_column": "city", "validation_fraction": 0.1}
-
-    columns = read_columns(_config({"city": "categorical"}, crosses=[], data=data))
-
-    assert columns[0] == ReadColumn("city", "string")
-
-
-@pytest.mark.parametrize("name", ["age", "y"])
-def test_a_split_column_that_is_a_number_is_an_error(name):
-    data = {"split_column": name, "validation_fraction": 0.1}
-    config = _config({"age": "numeric"}, crosses=[], data=data)
-
-    with pytest.raises(UserError, match=f"data.split_column '{name}' is read as a number by a"):
-        read_columns(config)
 
 
 def _with_vocabulary(path: Path, text: str):

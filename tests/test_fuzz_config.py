@@ -191,11 +191,6 @@ ARGUMENTS = st.one_of(
     st.builds("--{}".format, NAMES),
     VALUES,
 )
-JSON_TEXTS = st.one_of(
-    ARGUMENT_TEXTS,
-    st.just("{" * 5000),
-    st.builds("{}{}".format, st.just('{"cluster": {}, "task": '), ARGUMENT_TEXTS),
-)
 VARIABLES = ("AIP_MODEL_DIR", "AIP_CHECKPOINT_DIR", "AIP_TENSORBOARD_LOG_DIR", "AIP_DATA_FORMAT")
 VARIABLES += ("AIP_TRAINING_DATA_URI", "AIP_VALIDATION_DATA_URI", "AIP_TEST_DATA_URI")
 VARIABLES += (

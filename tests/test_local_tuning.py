@@ -16,14 +16,10 @@ from trainer.jobs import local_tuning
 from trainer.jobs.local_tuning import main, read_request
 
 pytest.importorskip("optuna")
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "scripts/tune_locally.py"
-
-
-@pytest.fixture(autouse=True)
-def _without_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def write_job(folder, *parameters, args=("--baseline=none",), job=None, **fields):

@@ -17,7 +17,6 @@ from trainer.metrics import (
 )
 
 COUNTS = {"num_rows", "sum_weight"}
-MEANS = {"mean_prediction", "mean_label", "mean_bias"}
 WEIGHTS = st.sampled_from([0.0, 0.25, 1.0, 3.0, 1e3])
 # Few distinct logits, so that ties within and across classes are the rule.
 BINARY_ROWS = st.lists(

@@ -9,24 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_table import PLAN
 
 from trainer import observers, storage
 from trainer.errors import UserError
 from trainer.observers import Console, JsonLines, Scalars, Tuning
-from trainer.plan import Plan
 from trainer.tuning import MetricReporter
 from trainer.vertex import VertexEnvironment
-
-PLAN = Plan(
-    batch_size=8,
-    total_steps=100,
-    seconds=None,
-    eval_steps=50,
-    num_evals=0,
-    checkpoint_steps=0,
-    steps_per_call=20,
-    steps_per_epoch=40.0,
-)
 
 
 def record(step, **more):

@@ -4,22 +4,11 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tiny_table import PLAN
 
 from trainer import storage
 from trainer.insight import profiler
 from trainer.insight.profiler import Profiler
-from trainer.plan import Plan
-
-PLAN = Plan(
-    batch_size=8,
-    total_steps=100,
-    seconds=None,
-    eval_steps=50,
-    num_evals=0,
-    checkpoint_steps=0,
-    steps_per_call=20,
-    steps_per_epoch=40.0,
-)
 
 
 def play(callback):

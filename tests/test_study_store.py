@@ -1,5 +1,4 @@
 import json
-import os
 import sys
 
 import pytest
@@ -13,11 +12,7 @@ from trainer.jobs.study_store import StudyStore
 from trainer.jobs.trials import Trial
 
 pytest.importorskip("optuna")
-
-
-@pytest.fixture(autouse=True)
-def _without_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 SPACE = (

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planted_tables import sample_of, shop, study
+from planted_tables import SHOP_KINDS, sample_of, shop, study
 
 from trainer.errors import UserError
 from trainer.init.table_study import Wishes, data_values, study_table
@@ -11,18 +11,7 @@ from trainer.init.table_study import Wishes, data_values, study_table
 def test_every_column_of_the_shop_gets_what_was_planted():
     found = study(shop())
     kinds = {choice.name: choice.kind for choice in found.choices}
-    assert kinds == {
-        "row": "key",
-        "city": "categorical",
-        "visits": "numeric",
-        "day": "datetime",
-        "age": "numeric",
-        "gift": "numeric",
-        "zip": "categorical",
-        "member": "boolean",
-        "country": "ignore",
-        "net": "ignore",
-    }
+    assert kinds == SHOP_KINDS
     assert found.null_values == ("?",) and found.missing["age"] == pytest.approx(0.1, abs=0.03)
     (leak,) = [note for note in found.findings if note.startswith("net: ")]
     assert "a copy of it, or known only afterwards? Left out" in leak

@@ -15,13 +15,9 @@ from trainer.jobs.trials import best_trial
 from trainer.jobs.tuner import Tuner
 
 pytest.importorskip("optuna")
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 INDEX = Parameter("i", "i", "integer", low=1.0, high=99.0)
-
-
-@pytest.fixture(autouse=True)
-def _without_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def study_of(*parameters, algorithm="grid", max_trials=5, goal="MINIMIZE", **fields):

@@ -1,15 +1,13 @@
 """A table of five ids and three numbers, small enough to compute its model again in numpy."""
 
-import functools
-
 import numpy as np
 
 from trainer.config import parse_config
 from trainer.features import FeatureLayout, IdFeature, NumberFeature
-from trainer.input import TrainingRows, training_chunks
+from trainer.input import rows_of_calls
 from trainer.network import WideAndDeep
 from trainer.objective import Objective
-from trainer.plan import make_plan
+from trainer.plan import Plan, make_plan
 from trainer.program import Program
 from trainer.row_stores import BlockStore
 from trainer.rows import RowLayout, pack_rows
@@ -31,6 +29,17 @@ LAYOUT = FeatureLayout(
     ),
 )
 ROWS = RowLayout(len(LAYOUT.ids), len(LAYOUT.numbers))
+# Of a run for those that only look at it.
+PLAN = Plan(
+    batch_size=8,
+    total_steps=100,
+    seconds=None,
+    eval_steps=50,
+    num_evals=0,
+    checkpoint_steps=0,
+    steps_per_call=20,
+    steps_per_epoch=40.0,
+)
 
 
 def make_config(task="regression", **sections):
@@ -126,14 +135,8 @@ def plan_for(config, store, num_validation_rows=0):
 
 
 def training_rows(config, store, plan, first_step=0):
-    """The calls of a run from a step on."""
-    chunks = functools.partial(
-        training_chunks,
-        store,
-        batch_size=plan.batch_size,
-        seed=config.training.seed,
-        first_step=first_step,
-        call_length=plan.call_length,
-        window_rows=64,
+    """The calls of a run on one device from a step on."""
+    device = make_one_device()
+    return rows_of_calls(
+        store, ROWS, config=config, plan=plan, distribution=device, first_step=first_step
     )
-    return TrainingRows(chunks, ROWS, plan.batch_size)

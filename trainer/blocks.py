@@ -17,7 +17,8 @@ from trainer.cells import Problem
 from trainer.column_summaries import ColumnSummaries
 from trainer.config import Config
 from trainer.data_files import Part, format_of
-from trainer.features import FeatureEncoder, read_columns
+from trainer.features import FeatureEncoder
+from trainer.input_columns import read_columns
 from trainer.labels import LabelEncoder, with_classes
 from trainer.memory_tables import DataFile
 from trainer.parallel import map_in_order

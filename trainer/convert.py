@@ -26,7 +26,7 @@ from trainer import storage
 from trainer.config import Config, parse_config
 from trainer.data_files import format_of
 from trainer.errors import UserError
-from trainer.features import read_columns
+from trainer.input_columns import read_columns
 from trainer.memory_tables import BATCH_ROWS
 from trainer.outcome import exit_code_of
 from trainer.reader import BadRows, Source, read_blocks

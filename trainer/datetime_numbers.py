@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from trainer.statistics import NumberStatistics
+from trainer.number_statistics import NumberStatistics
 from trainer.transforms import END_SECOND, FIRST_SECOND, SECONDS_PER_DAY, year_of
 
 

@@ -25,8 +25,9 @@ from trainer.encoders import (
     to_floats,
 )
 from trainer.errors import UserError
+from trainer.number_statistics import NumberStatistics
 from trainer.scaling import choose_scaling, clipped, fill_value, quantile
-from trainer.statistics import NumberStatistics, TableStatistics
+from trainer.statistics import TableStatistics
 
 logger = logging.getLogger(__name__)
 
@@ -163,23 +164,13 @@ def _inside(clip: tuple[float, float] | None, edges: tuple[float, ...]) -> tuple
     return tuple(edge for edge in edges if clip[0] < edge <= clip[1])
 
 
-class NumericEncoder(Encoder):
-    """A numeric column."""
+class OneNumberEncoder(Encoder):
+    """A column that reads one raw number."""
 
-    def __init__(self, name: str, column: Numeric, statistics: TableStatistics):
-        """Raises UserError as `NumberPlan` and `number_statistics`."""
+    def __init__(self, name: str, raw: str):
+        """Take the names of the column and of the raw one."""
         super().__init__()
-        self._column, self._raw = name, column.source or name
-        self._plan = NumberPlan(
-            name,
-            column,
-            number_statistics(statistics, self._raw),
-            num_rows=statistics.num_rows,
-            towers=column.towers,
-        )
-        self.numbers = [self._plan.number]
-        self.id_features = self._plan.id_features
-        self.number_features = self._plan.number_features
+        self._column, self._raw = name, raw
 
     def decode(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The raw (B,) float32."""
@@ -193,20 +184,37 @@ class NumericEncoder(Encoder):
         """The column itself."""
         return [decoded[self._column]]
 
+
+class NumericEncoder(OneNumberEncoder):
+    """A numeric column."""
+
+    def __init__(self, name: str, column: Numeric, statistics: TableStatistics):
+        """Raises UserError as `NumberPlan` and `number_statistics`."""
+        super().__init__(name, column.source or name)
+        self._plan = NumberPlan(
+            name,
+            column,
+            number_statistics(statistics, self._raw),
+            num_rows=statistics.num_rows,
+            towers=column.towers,
+        )
+        self.numbers = [self._plan.number]
+        self.id_features = self._plan.id_features
+        self.number_features = self._plan.number_features
+
     def describe(self) -> list[str]:
         """As `NumberPlan.describe`."""
         return self._plan.describe()
 
 
-class BucketizedEncoder(Encoder):
+class BucketizedEncoder(OneNumberEncoder):
     """A bucketized column."""
 
     def __init__(
         self, name: str, column: Bucketized, statistics: TableStatistics, default_dim: int | str
     ):
         """Raises UserError as `number_statistics`."""
-        super().__init__()
-        self._column, self._raw = name, column.source or name
+        super().__init__(name, column.source or name)
         found = number_statistics(statistics, self._raw)
         if column.edges is not None:
             self._edges = column.edges
@@ -226,18 +234,6 @@ class BucketizedEncoder(Encoder):
                 default=default_dim,
             )
         ]
-
-    def decode(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The raw (B,) float32."""
-        return {self._column: raw[self._raw]}
-
-    def decode_block(self, columns: Mapping[str, pa.Array]) -> dict[str, Any]:
-        """The raw (B,) float32."""
-        return {self._column: to_floats(columns[self._raw])}
-
-    def values(self, decoded: Mapping[str, tf.Tensor]) -> Sequence[tf.Tensor]:
-        """The column itself."""
-        return [decoded[self._column]]
 
     def describe(self) -> list[str]:
         """Number of buckets and where the first and last edges are."""

@@ -16,7 +16,8 @@ import tensorflow as tf
 from trainer.config import Config
 from trainer.errors import UserError
 from trainer.metrics import Evaluator, Metrics, RowEvaluator, Vector, regression_metrics
-from trainer.statistics import NumberStatistics, TableStatistics
+from trainer.number_statistics import NumberStatistics
+from trainer.statistics import TableStatistics
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from trainer.columns import NumericOptions
 from trainer.errors import UserError
-from trainer.statistics import NumberStatistics
+from trainer.number_statistics import NumberStatistics
 
 # `scale: auto` takes log1p where the maximum is above that many upper quartiles.
 SKEWED_QUARTILES = 20.0

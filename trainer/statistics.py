@@ -2,8 +2,8 @@
 
 `StatisticsBuilder.add` takes blocks, `merge` other builders, `finalize` gives a `TableStatistics`.
 The result does not depend on how rows were cut into blocks: samples, quantiles and vocabularies
-are the same, floating-point sums agree within 1e-9 relative. Imports errors, sampling, tallies,
-numpy, Arrow and pydantic; must not read files and must not know about kinds of columns.
+are the same, floating-point sums agree within 1e-9 relative. Must not read files and must not know
+about kinds of columns.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from trainer.errors import UserError
-from trainer.quantiles import grid, interpolate, intervals_for, values_or_grid
+from trainer.number_statistics import STRICT, Count, NotNegative, NumberStatistics
+from trainer.quantiles import grid, intervals_for, values_or_grid
 from trainer.sampling import DistinctSample, Floats, RowSample, UInt64s
 from trainer.tallies import (
     BagCounts,
@@ -36,76 +37,6 @@ from trainer.tallies import (
 _SAMPLE_ROWS, _SAMPLE_VALUES = 65_536, 2**24
 
 Column = Any  # numpy or Arrow array; Arrow has no type annotations
-Count = Annotated[int, Field(ge=0)]
-# Of float32, as the numbers of a file are read: beyond them the model would get infinities.
-Number = Annotated[float, Field(ge=-3.4028235e38, le=3.4028235e38)]
-NotNegative = Annotated[float, Field(ge=0, le=3.4028235e38)]
-# A file of statistics has exactly these fields, and finite numbers.
-_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-@dataclass(frozen=True)
-class NumberStatistics:
-    """Statistics of one number over the rows where it is not missing.
-
-    Without such rows every number is 0 and the quantiles are (). `sd` is that of the population,
-    `kurtosis` Pearson's (3 for a normal distribution, 0 for a constant). Quantiles, `mode` (the
-    most frequent value, the smallest of equals) and `mode_share` come from a sample that holds all
-    rows up to `sample_rows`; `distinct` and its quantiles from one that holds all values up to as
-    many. Where there are at most 1,001 distinct values, `distinct_quantiles` is these values.
-    """
-
-    count: Count
-    missing: Count
-    mean: Number
-    sd: NotNegative
-    minimum: Number
-    maximum: Number
-    kurtosis: Number
-    zeros: Count
-    mode: Number
-    mode_share: NotNegative
-    distinct: Count
-    quantiles: tuple[Number, ...]
-    distinct_quantiles: tuple[Number, ...]
-
-    __pydantic_config__ = _STRICT
-
-    def quantile_edges(self, num_buckets: int) -> tuple[float, ...]:
-        """Inner edges of buckets of equal row count.
-
-        Returns:
-            Increasing numbers above the minimum, representable in float32 since the model compares
-            in float32; fewer than num_buckets - 1 where quantiles collapse.
-        """
-        return self._inner_edges(interpolate(self.quantiles, num_buckets))
-
-    def distinct_edges(self, num_buckets: int) -> tuple[float, ...]:
-        """Inner edges of buckets of equal count of distinct values, as `quantile_edges`.
-
-        A bucket for each value where there are no more values than buckets.
-        """
-        if self._has_few_values(num_buckets):
-            return self._inner_edges(np.array(self.distinct_quantiles))
-        return self._inner_edges(interpolate(self.distinct_quantiles, num_buckets))
-
-    def bucket_edges(self, num_buckets: int) -> tuple[float, ...]:
-        """The union of `quantile_edges` and `distinct_edges`: up to 2 * (num_buckets - 1) edges.
-
-        A bucket for each value where there are no more values than buckets.
-        """
-        if self._has_few_values(num_buckets):
-            return self.distinct_edges(num_buckets)
-        by_rows = interpolate(self.quantiles, num_buckets)
-        by_values = interpolate(self.distinct_quantiles, num_buckets)
-        return self._inner_edges(np.concatenate([by_rows, by_values]))
-
-    def _has_few_values(self, num_buckets: int) -> bool:
-        return self.distinct <= num_buckets and self.distinct == len(self.distinct_quantiles)
-
-    def _inner_edges(self, edges: Floats) -> tuple[float, ...]:
-        edges = np.unique(edges.astype(np.float32)).astype(np.float64)
-        return tuple(edges[edges > np.float32(self.minimum)].tolist())
 
 
 @dataclass(frozen=True)
@@ -118,7 +49,7 @@ class BagStatistics:
     lengths: tuple[Count, ...]
     tokens: tuple[tuple[str, Count], ...]  # by count, falling, then by token
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
 
 @dataclass(frozen=True)
@@ -138,7 +69,7 @@ class TableStatistics:
     bags: dict[str, BagStatistics] = field(default_factory=dict)  # by column
     classes: tuple[tuple[str, NotNegative], ...] = ()
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     def to_json(self) -> str:
         """A text with sorted keys; `from_json` gives an equal object back."""

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from trainer import storage
 from trainer.encoders import to_floats, to_integers
-from trainer.features import input_columns
+from trainer.input_columns import input_columns
 from trainer.memory_tables import memory_table
 from trainer.reader import BadRows, Source, read_blocks
 from trainer.serving import signature_names

@@ -13,8 +13,9 @@ import numpy as np
 
 from trainer.insight.divergence import Ints, Shift, shift_between
 from trainer.insight.id_counts import REST, NamedCounts
+from trainer.number_statistics import NumberStatistics
 from trainer.quantiles import interpolate
-from trainer.statistics import NumberStatistics, TableStatistics, sample_size
+from trainer.statistics import TableStatistics, sample_size
 
 # Bins of a number: tenths of the base's rows, as the histograms of quantiles in TFDV.
 NUM_BINS = 10

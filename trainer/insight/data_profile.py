@@ -24,9 +24,9 @@ from trainer.insight.column_shifts import (
 )
 from trainer.insight.held_out import Halves, Task
 from trainer.insight.held_out_rows import RawRows
+from trainer.number_statistics import NumberStatistics
 from trainer.quantiles import interpolate
 from trainer.schema import Schema
-from trainer.statistics import NumberStatistics
 
 MOST_COLUMNS = 300
 _TOP_VALUES = 10

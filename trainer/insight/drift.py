@@ -16,7 +16,8 @@ from trainer.column_summaries import ColumnSummaries
 from trainer.config import Config
 from trainer.errors import UserError, nearest
 from trainer.feature_names import FeatureNames
-from trainer.features import FeatureEncoder, input_columns
+from trainer.features import FeatureEncoder
+from trainer.input_columns import input_columns
 from trainer.insight.column_shifts import Kind, TableProfile, column_shifts
 from trainer.insight.id_counts import count_ids, named_counts, uncounted_features
 from trainer.reader import BadRows, Source, read_blocks

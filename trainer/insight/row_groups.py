@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from trainer.blocks import DataPart
 from trainer.config import Config
-from trainer.features import read_columns
+from trainer.input_columns import read_columns
 
 # Rows times columns that are looked at: 256 MB of their places. Of more, the first rows.
 MOST_CELLS = 1 << 26
