@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import runs
 import tensorflow as tf
+from bag_tables import write_class_table
 from clusters import Cluster
 from shop_table import write_shop_table
 
@@ -19,6 +20,12 @@ FLAGS = ("--steps=200", "--eval_steps=100", "--dropout=0", "--input_dropout=0", 
 # The sample: number columns, dates, geography, crosses; and a binary label with row weights.
 DECIDED = ("--config=config.yaml", "--threshold=f1", "--calibration=platt")
 RUNS = {"regression": FLAGS, "binary": (*FLAGS, *DECIDED)}
+# Tags and words, and a sampled softmax, which draws the same classes on all devices.
+RUNS["multiclass"] = (*FLAGS, "--config=config.yaml")
+
+
+def write_table(folder, task):
+    return write_class_table(folder) if task == "multiclass" else write_shop_table(folder, "binary")
 
 
 def weights_of(job_dir):
@@ -55,7 +62,7 @@ def alone(tmp_path_factory):
 
     @functools.cache
     def run(task):
-        cwd = write_shop_table(tmp_path_factory.mktemp("alone"), "binary")
+        cwd = write_table(tmp_path_factory.mktemp("alone"), task)
         done = runs.run_task(f"--job_dir={cwd}/run", *RUNS[task], cwd=cwd)
         assert done.returncode == 0, done.stderr
         return cwd / "run"
@@ -63,13 +70,15 @@ def alone(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("task", list(RUNS))
+@pytest.mark.parametrize(
+    "task", ["regression", "binary", pytest.param("multiclass", marks=pytest.mark.slow)]
+)
 def test_two_devices_and_two_processes_train_as_one(task, alone, tmp_path):
     flags = RUNS[task]
     devices, processes = (tmp_path / name for name in ("devices", "processes"))
     for cwd in (devices, processes):
         cwd.mkdir()
-        write_shop_table(cwd, "binary")
+        write_table(cwd, task)
 
     done = runs.run_task(f"--job_dir={devices}/run", "--logical_cpus=2", *flags, cwd=devices)
     assert done.returncode == 0, done.stderr

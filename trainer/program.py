@@ -267,16 +267,16 @@ class Program:
         return self._step_on(rows_BW, step, {}, self._draw(step))[0]
 
     def _draw(self, step: tf.Tensor) -> tf.Tensor | None:
-        return self.objective.draw(self._replica_seed(step))
+        """The same classes on all replicas: as many rows move as on one device."""
+        return self.objective.draw(self._step_seed(step, self._seed))
 
     def _replica_seed(self, step: tf.Tensor) -> tf.Tensor:
         """(2,) int32, another one for each step and replica."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        words = [
-            self._seed + replica * _REPLICA_STRIDE,
-            tf.cast(step, tf.int32) * _SEEDS_PER_STEP,
-        ]
-        return tf.stack(words)
+        return self._step_seed(step, self._seed + replica * _REPLICA_STRIDE)
+
+    def _step_seed(self, step: tf.Tensor, word: int | tf.Tensor) -> tf.Tensor:
+        return tf.stack([word, tf.cast(step, tf.int32) * _SEEDS_PER_STEP])
 
     def _step_around_tables(self, rows_BW: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """A step of which XLA sees large tables as the rows that it needs.
