@@ -14,11 +14,25 @@ def dialect(text, **given):
 def test_delimiter_is_the_one_that_cuts_all_records_alike(delimiter):
     rows = [["name", "place", "n"], ["a b", "x", "1"], ["c, d; e", "y", "2"], ["f|g\th", "z", "3"]]
     text = "\n".join(delimiter.join(f'"{cell}"' for cell in row) for row in rows)
-    assert dialect(text) == (delimiter, True, ("name", "place", "n"))
+    assert dialect(text) == (delimiter, True, ("name", "place", "n"), ".")
 
 
 def test_commas_within_numbers_do_not_outdo_the_header():
-    assert dialect("x;y\n1,5;2,5\n3,5;4,5\n") == (";", True, ("x", "y"))
+    assert dialect("x;y\n1,5;2,5\n3,5;4,5\n") == (";", True, ("x", "y"), ",")
+
+
+@pytest.mark.parametrize(
+    ("text", "point"),
+    [
+        ("x;y\n1,5;a\n2;b\n", ","),
+        ("x;y\n1.5;a, b\n2;b\n", "."),
+        ("x;y\n1,5;1.5\n2,5 m;b\n", "."),
+        ('x,y\n"1,5",2\n"2,5",3\n', "."),  # the trainer could not tell it from the delimiter
+        ("x;y\n1,000.5;2\n", "."),
+    ],
+)
+def test_decimal_point_is_a_comma_where_a_column_of_numbers_has_it(text, point):
+    assert dialect(text).decimal_point == point
 
 
 @pytest.mark.parametrize(
@@ -41,10 +55,10 @@ def test_header_is_unlike_the_rows_below(first, below, expected):
 
 def test_columns_without_a_header_are_numbered_or_named_by_the_user():
     text = "1,2\n3,4\n"
-    assert dialect(text) == (",", False, ("c1", "c2"))
-    assert dialect(text, column_names=("a", "b")) == (",", False, ("a", "b"))
-    assert dialect(text, header="yes") == (",", True, ("1", "2"))
-    assert dialect("a,b\nc,d\n", header="no") == (",", False, ("c1", "c2"))
+    assert dialect(text) == (",", False, ("c1", "c2"), ".")
+    assert dialect(text, column_names=("a", "b")) == (",", False, ("a", "b"), ".")
+    assert dialect(text, header="yes") == (",", True, ("1", "2"), ".")
+    assert dialect("a,b\nc,d\n", header="no") == (",", False, ("c1", "c2"), ".")
 
 
 @pytest.mark.parametrize(

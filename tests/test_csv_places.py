@@ -67,3 +67,10 @@ def test_other_columns_in_a_further_file_are_refused(tmp_path, second, message):
     (tmp_path / "b.csv").write_text(second)
     with pytest.raises(UserError, match=message):
         sample_csv([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], 100, ANY)
+
+
+def test_numbers_of_decimal_commas_come_with_points(tmp_path):
+    (tmp_path / "a.csv").write_text("n;t\n1,5;a, b\n -2,25;1,5,6\n7;\n")
+    sample = sample_csv([str(tmp_path / "a.csv")], 10, ANY)
+    assert sample.columns["n"].to_pylist() == ["1.5", " -2.25", "7"]
+    assert sample.columns["t"].to_pylist() == ["a, b", "1,5,6", ""]

@@ -5,6 +5,7 @@ under Adagrad, their logits added, the mean of the losses over the batch. Every 
 so that their order does not matter.
 """
 
+import re
 from pathlib import Path
 
 import keras
@@ -15,6 +16,7 @@ import pytest
 from trainer import model
 from trainer.cli import load_config
 from trainer.config import parse_config
+from trainer.flags import FLAGS
 
 NUM_ROWS, NUM_STEPS, HIDDEN, WIDTH = 96, 40, 5, 3
 CITIES = ["Lima", "Oslo", "Rome"]
@@ -64,7 +66,7 @@ def make_config(job_dir, label, task):
                 "ema_decay": 0,
             },
             "training": {"batch_size": NUM_ROWS, "steps": NUM_STEPS, "keep_weights": "last"},
-            "evaluation": {"baseline": "none"},
+            "evaluation": {"baseline": "none", "report": "none"},
             "output": {"job_dir": str(job_dir)},
         },
         "test",
@@ -170,6 +172,39 @@ def test_the_estimators_model_is_trained_as_by_hand(tmp_path, estimator, label, 
     expected = train_by_hand(rows, label, task, start.weights)
     np.testing.assert_allclose(trained, expected, atol=2e-5)
     assert np.std(expected) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("argument", "setting"),
+    [
+        ("linear_optimizer", "wide_optimizer"),
+        ("dnn_optimizer", "deep_optimizer"),
+        ("dnn_hidden_units", "hidden_units"),
+        ("dnn_activation_fn", "activation"),
+        ("dnn_dropout", "dropout"),
+        ("batch_norm", "normalization"),
+        ("model_dir", "job_dir"),
+        ("save_checkpoints_steps", "checkpoint_steps"),
+        ("keep_checkpoint_max", "keep_checkpoints"),
+        ("tf_random_seed", "seed"),
+        ("train_distribute", "strategy"),
+        ("TrainSpec(max_steps)", "steps"),
+        ("stop_if_no_decrease_hook", "patience"),
+        ("throttle_secs", "eval_steps"),
+        ("exporters", "keep_weights"),
+    ],
+)
+def test_an_argument_of_the_estimator_stands_beside_a_setting(argument, setting):
+    lines = (Path(__file__).parents[1] / "configs/from_estimator.yaml").read_text().splitlines()
+    place = next(i for i, line in enumerate(lines) if argument in line)
+    assert setting in FLAGS
+    assert re.search(rf"\b{setting}\b", " ".join(lines[place : place + 2]).split(argument)[1])
+
+
+def test_optimizers_have_the_names_of_the_estimator():
+    flags = ["--wide_optimizer=Ftrl", "--deep_optimizer=RMSProp"]
+    optimizer = load_config(flags, {}).config.optimizer
+    assert (optimizer.wide_optimizer, optimizer.deep_optimizer) == ("ftrl", "rmsprop")
 
 
 def test_the_config_to_start_from_has_the_estimators_defaults():

@@ -1,4 +1,4 @@
-"""How a CSV is written, judged by its first bytes: delimiter, header, names. No file is opened.
+"""How a CSV is written, by its first bytes: delimiter, header, names, decimals; opens no file.
 
 Imports csv_records and errors.
 """
@@ -14,6 +14,7 @@ from trainer.csv_records import first_records
 from trainer.errors import UserError, listed
 
 DELIMITERS = (",", ";", "\t", "|")
+_COMMA_NUMBER = re.compile(r"[+-]?\d+(,\d+)?", re.ASCII)
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -23,6 +24,7 @@ class CsvDialect(NamedTuple):
     delimiter: str
     has_header: bool
     names: tuple[str, ...]  # of the header, or as given, or c1, c2, ...
+    decimal_point: Literal[".", ","] = "."
 
 
 class Given(NamedTuple):
@@ -68,7 +70,7 @@ def detect_dialect(path: str, head: bytes, *, is_cut: bool, given: Given) -> Csv
             f"{path}: {listed(map(repr, twice))} names more than one column; rename one in the "
             "header, since the trainer finds columns by name"
         )
-    return CsvDialect(delimiter, has_header, names)
+    return CsvDialect(delimiter, has_header, names, _decimal_point(records[has_header:], delimiter))
 
 
 def check_text(path: str, head: bytes) -> bytes:
@@ -107,6 +109,19 @@ def is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
         if below and name and (name in below or _form(name) in map(_form, below)):
             return False
     return True
+
+
+def _decimal_point(records: Sequence[Sequence[str]], delimiter: str) -> Literal[".", ","]:
+    """A comma where it is in the numbers of a column that has nothing but numbers.
+
+    >>> _decimal_point([["1,5", "a"], ["2", "b"], ["", "1,5"]], ";")
+    ','
+    """
+    for column in zip(*records, strict=False) if delimiter != "," else ():
+        cells = [cell.strip() for cell in column if cell.strip()]
+        if any("," in cell for cell in cells) and all(map(_COMMA_NUMBER.fullmatch, cells)):
+            return ","
+    return "."
 
 
 def _form(text: str) -> str:

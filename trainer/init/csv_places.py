@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from trainer import storage
@@ -128,7 +129,10 @@ def check_same(path: str, names: Sequence[str], first: str, expected: Sequence[s
 
 
 def parse(piece: Piece, dialect: CsvDialect) -> tuple[pa.Table, int]:
-    """Records as texts, and how many were left out for their number of fields."""
+    """Records as texts, and how many were left out for their number of fields.
+
+    Numbers with a decimal comma get a point, as what looks at them expects it.
+    """
     misfits: list[int] = []
 
     def skip(row: Any) -> str:
@@ -151,6 +155,12 @@ def parse(piece: Piece, dialect: CsvDialect) -> tuple[pa.Table, int]:
         )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise UserError(f"{piece.path} is not readable as CSV in UTF-8: {error}") from error
+    if dialect.decimal_point == ",":
+        pointed = [
+            pc.replace_substring_regex(column, r"^(\s*[+-]?\d+),(\d+\s*)$", r"\1.\2")
+            for column in table.columns
+        ]
+        table = pa.table(pointed, schema)
     return table, len(misfits)
 
 

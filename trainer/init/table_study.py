@@ -157,6 +157,8 @@ def data_values(study: Study) -> dict[str, Any]:
             values["column_names"] = list(dialect.names)
         if dialect.delimiter != ",":
             values["delimiter"] = dialect.delimiter
+        if dialect.decimal_point != ".":
+            values["decimal_point"] = dialect.decimal_point
     if study.null_values:
         values["null_values"] = [*DEFAULT_NULLS, *study.null_values]
     if study.max_bad_rows:
