@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from planted_reports import EVIL
 
-from trainer.insight.chart_style import SERIES, drawing, shortened
+from trainer.insight.chart_style import SERIES, drawing, num_cells, shortened
 
 
 def draw(name="one", caption="Points"):
@@ -64,6 +64,49 @@ def test_bars_have_room_for_their_labels():
     assert shown == ["a" * 27 + "...", "b"]
     # 30 letters of 8 points, about 4.5 points wide, on 302 points.
     assert left > 30 * 4.5 / 302.4
+
+
+def ticks_of(svg, place):
+    """The texts of an axis, x or y."""
+    return re.findall(rf'id="\w+-{place}tick_\d+".*?>([^<>]+)</text>', svg, re.DOTALL)
+
+
+def test_a_log_axis_of_less_than_a_power_has_ticks():
+    for values, expected in (
+        ([0.016, 0.07], {"0.02", "0.05"}),
+        ([0.02, 0.9, 9.0], {"0.1", "1"}),
+        ([0.51, 0.79], {"0.6", "0.7"}),
+    ):
+        with drawing("log", "Norms") as canvas:
+            canvas.axes.plot(values)
+            canvas.set_log()
+            assert expected <= set(ticks_of(canvas.chart().svg, "y"))
+
+
+def test_thousands_and_millions_are_short():
+    with drawing("large", "Incomes") as canvas:
+        canvas.axes.plot([0, 60_000], [0, 5e6])
+        svg = canvas.chart().svg
+    assert "20k" in ticks_of(svg, "x") and "2M" in ticks_of(svg, "y")
+    with drawing("near", "Degrees") as canvas:
+        canvas.axes.plot([40.70001, 40.70004], [0, 1])
+        assert "40.70002" in ticks_of(canvas.chart().svg, "x")  # and no offset beside the axis
+
+
+def test_a_legend_stands_above_the_axes():
+    with drawing("legend", "Layers") as canvas:
+        for i in range(7):
+            canvas.axes.plot([0, 1], label=f"h{i}")
+        canvas.legend()
+        svg = canvas.chart().svg
+        top = 216 * (1 - canvas.axes.get_position().y1)
+    heights = [float(y) for y in re.findall(r'y="([\d.]+)"[^>]*>h\d<', svg)]
+    assert len(heights) == 7 and max(heights) < top
+
+
+def test_letters_of_east_asia_take_the_room_of_two():
+    assert num_cells("abc") == 3 and num_cells("\u653f\u6cbb") == 4
+    assert shortened("\u653f" * 10, 13) == "\u653f" * 5 + "..."
 
 
 def test_a_label_is_one_line():

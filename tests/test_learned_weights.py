@@ -100,13 +100,13 @@ def test_several_outputs_are_told_apart():
             return tuple(f"v{i}" for i in ids)
 
     tables = {"a": np.array([[0.0, 1.0], [-2.0, 0.5]])}
-    found = wide_weights(tables, Names(), {})
-    assert [(w["value"], w["output"], w["weight"]) for w in found["positive"]] == [
-        ("v0", 1, 1.0),
-        ("v1", 1, 0.5),
+    found = wide_weights(tables, Names(), {}, ["no", "yes"])
+    assert [(w["value"], w["class"], w["weight"]) for w in found["positive"]] == [
+        ("v0", "yes", 1.0),
+        ("v1", "yes", 0.5),
     ]
     assert found["negative"] == [
-        {"feature": "a", "value": "v1", "weight": -2.0, "rows": None, "output": 0}
+        {"feature": "a", "value": "v1", "weight": -2.0, "rows": None, "class": "no"}
     ]
 
 

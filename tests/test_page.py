@@ -77,14 +77,15 @@ def test_colors_are_the_page_s(made):
 def test_absent_sections_are_left_out():
     report = {"label": "y", "task": "binary", "rows": {"train": 5}}
     assert [s.name for s in sections_of(report)] == ["run"]
-    assert [s.name for s in sections_of({**report, "doctor": []})] == ["run", "doctor"]
+    assert [s.name for s in sections_of({**report, "doctor": []})] == ["doctor", "run"]
 
 
 def test_sections_come_in_the_order_of_reading(made):
-    assert [s.name for s in made[1]][:7] == [
-        "run",
+    assert [s.name for s in made[1]][:8] == [
         "verdict",
-        "metrics",
+        "next",
+        "doctor",
+        "run",
         "training",
         "evaluation",
         "slices",

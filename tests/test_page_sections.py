@@ -3,7 +3,7 @@
 import pytest
 from planted_reports import TASKS, planted_report
 
-from trainer.insight.page_sections import sections_of
+from trainer.insight.page_sections import lead_of, sections_of
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +13,8 @@ def sections():
 
 def test_everything_of_the_issue_is_there(sections):
     assert list(sections) == [
-        *("run", "verdict", "metrics", "training", "evaluation", "slices", "fairness"),
-        *("importance", "wide-weights", "embeddings", "data", "health", "doctor", "config"),
+        *("verdict", "next", "doctor", "run", "training", "evaluation", "slices", "fairness"),
+        *("importance", "wide-weights", "embeddings", "data", "health", "config"),
     ]
 
 
@@ -31,8 +31,22 @@ def test_names_of_charts_and_tables_are_unique():
 def test_charts_are_of_the_test_rows_and_tables_of_both(sections):
     found = sections["evaluation"]
     assert [c.name for c in found.charts] == ["scatter-test", "residuals-test"]
-    names = [t.name for t in found.tables]
-    assert names == ["residuals_by_decile_test", "residuals_by_decile_validation"]
+    tables = {t.name: t.is_folded for t in found.tables}
+    assert tables == {"residuals_by_decile_test": False, "residuals_by_decile_validation": True}
+
+
+def test_page_begins_with_what_a_stranger_asks(sections):
+    lead = lead_of(planted_report())
+    assert lead == (
+        "A wide-and-deep model, regression, of 7,000 train rows, 1,500 validation rows, 1,501 test "
+        "rows; finished 2026-11-21 20:00:12 UTC."
+    )
+    verdict = sections["verdict"]
+    assert len(verdict.paragraphs) == 3
+    headline, metrics = verdict.tables
+    assert headline.rows[0] == ("rmse", "lower", 1.17, 2.34, 1.4625)
+    assert not headline.is_folded and metrics.is_folded
+    assert "overfitting" in sections["next"].items[0]
 
 
 def test_without_test_rows_validation_is_shown():

@@ -24,6 +24,20 @@ def test_metrics_stand_beside_their_references():
     assert ("validation", "auc", 0.873, 1.746, None) in table.rows
 
 
+def test_headline_has_what_has_a_better_and_a_worse_the_monitored_first():
+    report = REPORT | {"monitor": "auc", "operating_point": {"threshold": 0.2}}
+    table = report_tables.headline_table(report, "test")
+    assert table.columns == ("metric", "better", "model", "constant", "wide_only")
+    assert [row[:3] for row in table.rows] == [
+        ("auc", "higher", 0.873),
+        ("log_loss", "lower", 0.31),
+        ("pr_auc", "higher", 0.61),
+    ]
+    assert "constant: " in table.note and "from 0.2 on is a yes" in table.note
+    alone = REPORT | {"baselines": {}, "operating_point": {"threshold": 0.2}}
+    assert report_tables.headline_table(alone, "test").note == ""
+
+
 def test_each_class_is_a_row_wherever_its_figures_stand():
     report = {"by_class": {"test": {"red": {"auc": 0.5}}, "validation": {}}}
     (table,) = report_tables.by_class_tables(report)
@@ -37,16 +51,17 @@ def test_each_class_is_a_row_wherever_its_figures_stand():
 def test_confusion_of_classes_has_their_names_and_the_rest():
     found = {"classes": ["a", "b"], "confusion": [[1, 2, 3], [4, 5, 6], [7, 8, 9]]}
     (table,) = report_tables.evaluation_tables("test", found)
-    assert table.columns == ("label", "a", "b", "(rest)")
+    assert table.columns == ("label", "a", "b", "(rest)") and "row for each label" in table.note
     assert table.rows[2] == ("(rest)", 7, 8, 9)
 
 
 def test_decision_in_one_number():
     tables = {t.name: t for t in report_tables.evaluation_tables("test", _binary())}
     decision = tables["decision_test"]
-    assert decision.columns == ("operating_point.threshold", "operating_point.chosen_by", "ece")
-    assert decision.rows == [(0.375, "f1", 0.0213)]
-    assert tables["confusion_test"].rows == [(301, 102, 903, 194)]
+    assert decision.rows == [("threshold", 0.375), ("chosen_by", "f1"), ("ece", 0.0213)]
+    confusion = tables["confusion_test"]
+    assert confusion.columns == ("label", "predicted positive", "predicted negative")
+    assert confusion.rows == [("positive", 301, 194), ("negative", 102, 903)]
 
 
 def _binary():

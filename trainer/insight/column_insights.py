@@ -35,12 +35,12 @@ def produce(evidence: Evidence) -> Sections:
     train = TableProfile(
         datasets.statistics, uncounted_ids(config, datasets.encoder, datasets.stores["train"])
     )
-    predict = predictor(program, datasets.encoder)
+    answers = predictor(program, datasets.encoder)
     powers = label_powers(config, rows)
     importance = permutation_importance(
         rows,
         shuffled_columns([raw.name for raw in config.feature_inputs], powers),
-        predict=predict,
+        predictor=answers,
         measure=program.objective.metrics,
         monitor=program.objective.monitor,
         maximize=program.objective.maximize,
@@ -48,12 +48,15 @@ def produce(evidence: Evidence) -> Sections:
     )
     num_top = max(1, min(TOP_COLUMNS, _MOST_ENCODED // (4 * len(rows.columns))))
     top = [item["column"] for item in importance[:num_top]]
+    dependence = partial_dependence(rows, top, predictor=answers, objective=program.objective)
+    classes = getattr(program.objective.head, "classes", ())
+    for found in dependence.values():
+        if "class" in found:
+            found["class"] = classes[found["class"]]
     return {
         "data_profile": data_profile(config, train, profiles, powers),
         "importance": importance,
-        "partial_dependence": partial_dependence(
-            rows, top, predict=predict, objective=program.objective
-        ),
+        "partial_dependence": dependence,
     }
 
 

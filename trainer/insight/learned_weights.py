@@ -5,7 +5,7 @@ Axes: V ids of a feature, N of them with names, E embedding width, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +38,8 @@ def produce(evidence: Evidence) -> Sections:
     counts = count_ids(datasets.encoder.layout, some_blocks(datasets.stores["train"]))
     sections: Sections = {}
     if tables.wide_weights:
-        sections["wide_weights"] = wide_weights(tables.wide_weights, names, counts)
+        classes = getattr(evidence.program.objective.head, "classes", ())
+        sections["wide_weights"] = wide_weights(tables.wide_weights, names, counts, classes)
     maps: dict[str, dict[str, Any]] = {}
     for feature, rows in tables.embeddings.items():
         if len(maps) < MOST_MAPS and feature in counts and rows.shape[1] > 1:
@@ -59,14 +60,18 @@ def table_variables(program: Program) -> dict[str, np.ndarray]:
 
 
 def wide_weights(
-    tables: Mapping[str, np.ndarray], names: FeatureNames, counts: Mapping[str, np.ndarray]
+    tables: Mapping[str, np.ndarray],
+    names: FeatureNames,
+    counts: Mapping[str, np.ndarray],
+    classes: Sequence[str] = (),
 ) -> dict[str, list[dict[str, Any]]]:
     """The strongest weights: {positive, negative: [{feature, value, weight, rows}]}.
 
     Args:
-        tables: (V, O) by feature; with several outputs an item has the number of its `output`.
+        tables: (V, O) by feature; with several outputs an item has the `class` of its own.
         names: of ids.
         counts: (V,) training rows of each id, by feature, where they are known.
+        classes: O names, where there are several outputs.
     """
     candidates: list[tuple[float, str, int, int]] = []
     for feature, weights in tables.items():
@@ -81,7 +86,7 @@ def wide_weights(
         found |= {"weight": weight, "rows": None}
         if feature in counts:
             found["rows"] = int(counts[feature][i])
-        return found | ({"output": output} if tables[feature].shape[1] > 1 else {})
+        return found | ({"class": classes[output]} if tables[feature].shape[1] > 1 else {})
 
     candidates.sort(key=lambda found: (-found[0], found[1:]))
     positive = [c for c in candidates if c[0] > 0][:TOP_WEIGHTS]

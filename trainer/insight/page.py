@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.insight.chart_style import shortened
 from trainer.insight.page_sections import Section
 from trainer.insight.report_tables import Found, Table, Value
 
@@ -18,11 +19,11 @@ MOST_ROWS = 25
 
 def title_of(report: Found) -> str:
     """The heading of a run's page."""
-    return f"{report.get('label', 'A model')}: what was learned"
+    return f"{shortened(report.get('label', 'A model'), 60)}: what was learned"
 
 
-def render(title: str, sections: Sequence[Section]) -> str:
-    """The page of these sections."""
+def render(title: str, sections: Sequence[Section], lead: str = "") -> str:
+    """The page of these sections, with a sentence under the heading."""
     # 0.1 s that other runs need not pay.
     from jinja2 import Environment, StrictUndefined
 
@@ -37,7 +38,7 @@ def render(title: str, sections: Sequence[Section]) -> str:
     }
     source = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
     template = environment.from_string(source)
-    return template.render(title=title, sections=sections, most_rows=MOST_ROWS)
+    return template.render(title=title, lead=lead, sections=sections, most_rows=MOST_ROWS)
 
 
 def number_text(value: float) -> str:

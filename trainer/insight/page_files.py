@@ -5,7 +5,7 @@ from __future__ import annotations
 from trainer import storage
 from trainer.insight.model_card import card_of
 from trainer.insight.page import render, title_of
-from trainer.insight.page_sections import sections_of
+from trainer.insight.page_sections import lead_of, sections_of
 from trainer.insight.report_tables import Found, csv_text
 
 
@@ -16,7 +16,8 @@ def write_pages(report: Found, job_dir: str) -> None:
         UserError: the folder cannot be written.
     """
     sections = sections_of(report)
-    storage.write_text(storage.join(job_dir, "report.html"), render(title_of(report), sections))
+    page = render(title_of(report), sections, lead_of(report))
+    storage.write_text(storage.join(job_dir, "report.html"), page)
     storage.write_text(storage.join(job_dir, "model_card.md"), card_of(report))
     for section in sections:
         for table in section.tables:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from trainer.insight import evaluation_charts, report_tables, run_charts
+from trainer.insight import embedding_charts, evaluation_charts, report_tables, run_charts
 from trainer.insight.chart_style import Chart
+from trainer.insight.next_steps import next_steps
 from trainer.insight.report_tables import Found, Table
 
 # The page shows charts of one part: what the other has stands in its tables.
@@ -16,7 +17,7 @@ _PARTS = ("test", "validation")
 class Section(NamedTuple):
     """A heading and what is under it.
 
-    name: its id in the page. paragraphs, preformatted: texts, not yet escaped.
+    name: its id in the page. paragraphs, items of a list, preformatted: texts, not yet escaped.
     """
 
     name: str
@@ -25,16 +26,37 @@ class Section(NamedTuple):
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
     preformatted: str = ""
+    items: Sequence[str] = ()
 
 
 def sections_of(report: Found) -> list[Section]:
     """Those that have something to show, in the order of the page."""
     found: Iterable[Section] = (make(report) for make in _MAKERS)
-    return [s for s in found if s.paragraphs or s.charts or s.tables or s.preformatted]
+    return [s for s in found if any(s[2:])]
+
+
+def lead_of(report: Found) -> str:
+    """What was trained on what, in one sentence under the heading."""
+    rows = report.get("rows", {})
+    parts = [f"{count:,} {part} rows" for part, count in rows.items() if count]
+    when = report.get("origin", {}).get("finished", "")
+    return (
+        f"A wide-and-deep model, {report.get('task', '')}, of {', '.join(parts) or 'no rows'}"
+        f"{f'; finished {when}' if when else ''}."
+    )
 
 
 def _verdict(report: Found) -> Section:
-    return Section("verdict", "Verdict", report.get("verdict", []))
+    part = next((part for part in _PARTS if report.get("metrics", {}).get(part)), None)
+    tables = [report_tables.headline_table(report, part)] if part else []
+    if report.get("metrics"):
+        tables.append(report_tables.metrics_table(report))
+    return Section("verdict", "Verdict", report.get("verdict", []), tables=tables)
+
+
+def _next(report: Found) -> Section:
+    items = next_steps(report) if report.get("verdict") else []
+    return Section("next", "What to do next", items=items)
 
 
 def _doctor(report: Found) -> Section:
@@ -51,21 +73,24 @@ def _run(report: Found) -> Section:
     return Section("run", "What was trained on what", tables=[report_tables.run_table(report)])
 
 
-def _metrics(report: Found) -> Section:
-    tables = [report_tables.metrics_table(report)] if report.get("metrics") else []
-    return Section("metrics", "Metrics", tables=tables)
-
-
 def _training(report: Found) -> Section:
     curves, seconds = report.get("curves"), report.get("seconds", {})
-    charts = run_charts.curve_charts(curves, report.get("monitor", "")) if curves else []
+    monitor = report.get("monitor", "")
+    references = {
+        name: found.get("validation", {}).get(monitor)
+        for name, found in report.get("baselines", {}).items()
+    }
+    charts = run_charts.curve_charts(curves, monitor, references) if curves else []
     if len(seconds) > 1:
         charts.append(run_charts.seconds_chart(seconds))
     tables = [report_tables.curves_table(curves)] if curves else []
     tables += [report_tables.seconds_table(seconds)] if seconds else []
     text = []
     if report.get("examples_per_second"):
-        text = [f"{report['examples_per_second']:,} examples per second while training."]
+        text = [
+            f"{report['examples_per_second']:,} examples per second, compiling and evaluations "
+            "included."
+        ]
     return Section("training", "Training", text, charts, tables)
 
 
@@ -75,20 +100,40 @@ def _evaluation(report: Found) -> Section:
     charts = evaluation_charts.charts(parts[0], found[parts[0]]) if parts else []
     tables = [t for part in parts for t in report_tables.evaluation_tables(part, found[part])]
     tables += report_tables.by_class_tables(report)
-    return Section("evaluation", "On rows that training has not seen", (), charts, tables)
+    text = f"Charts are of the {parts[0]} rows." if parts else ""
+    return Section(
+        "evaluation",
+        "On rows that training has not seen",
+        [text] if text else [],
+        charts,
+        _second_folded(tables, parts),
+    )
+
+
+def _second_folded(tables: Iterable[Table], parts: Sequence[str]) -> list[Table]:
+    """Tables of the part that the page does not begin with stay folded."""
+    return [
+        t._replace(is_folded=t.is_folded or any(t.name.endswith(f"_{p}") for p in parts[1:]))
+        for t in tables
+    ]
 
 
 def _slices(report: Found) -> Section:
     found = {part: report.get("slices", {}).get(part) for part in _PARTS}
     found = {part: slices for part, slices in found.items() if slices}
-    text = "Worst first. An interval that does not hold 0 is a bias that chance does not explain."
+    text = (
+        "Bias is mean prediction less mean label. Worst first: those whose 95% interval, widened "
+        "for the number of slices, keeps clear of 0 are biased beyond chance."
+    )
     return Section(
         "slices",
         "Prediction bias by slice",
         [text] if found else [],
         [evaluation_charts.slices_chart(part, slices) for part, slices in [*found.items()][:1]],
         [
-            report_tables.of_records(f"slices_{part}", f"Slices, {part} rows", slices)
+            report_tables.of_records(f"slices_{part}", f"Slices, {part} rows", slices)._replace(
+                is_folded=True
+            )
             for part, slices in found.items()
         ],
     )
@@ -97,7 +142,9 @@ def _slices(report: Found) -> Section:
 def _fairness(report: Found) -> Section:
     found = report.get("fairness", {})
     tables = [report_tables.fairness_table(p, found[p]) for p in _PARTS if found.get(p)]
-    return Section("fairness", "Fairness", tables=tables)
+    return Section(
+        "fairness", "Fairness", tables=_second_folded(tables, [p for p in _PARTS if p in found])
+    )
 
 
 def _importance(report: Found) -> Section:
@@ -108,7 +155,7 @@ def _importance(report: Found) -> Section:
         title = "Permutation importance"
         tables.append(report_tables.of_records("importance", title, importance))
     if dependence:
-        charts += run_charts.dependence_charts(dependence)
+        charts += run_charts.dependence_charts(dependence, report.get("task", ""))
         tables.append(report_tables.dependence_table(dependence))
     return Section("importance", "What the predictions depend on", (), charts, tables)
 
@@ -120,7 +167,7 @@ def _weights(report: Found) -> Section:
     return Section(
         "wide-weights",
         "Weights of the wide part",
-        ["Of one value or cross each, in logits: what the wide part adds where a row has it."],
+        ["What the wide part adds to the logit of a row that has the value or the cross."],
         [run_charts.wide_weights_chart(weights)],
         [report_tables.weights_table(weights)],
     )
@@ -129,18 +176,23 @@ def _weights(report: Found) -> Section:
 def _embeddings(report: Found) -> Section:
     maps = report.get("embedding_map") or {}
     tables = [report_tables.neighbors_table(maps)] if maps else []
-    charts = run_charts.embedding_charts(maps)
+    charts = embedding_charts.charts(maps)
     return Section("embeddings", "Embeddings", (), charts, [t for t in tables if t.rows])
 
 
 def _data(report: Found) -> Section:
     profile = report.get("data_profile") or {}
     columns = profile.get("columns")
-    table = report_tables.profile_table(columns or [])
+    table = report_tables.profile_table(columns or [])._replace(is_folded=True)
+    text = [_words(warning) for warning in profile.get("warnings", [])]
+    if columns and not text:
+        text = [
+            "No column has drifted between the parts, is unseen, or tells too much of the label."
+        ]
     return Section(
         "data",
         "Data profile",
-        [_words(warning) for warning in profile.get("warnings", [])],
+        text,
         tables=[table] if columns else [],
     )
 
@@ -170,9 +222,10 @@ def _config(report: Found) -> Section:
 
 
 _MAKERS: tuple[Callable[[Found], Section], ...] = (
-    _run,
     _verdict,
-    _metrics,
+    _next,
+    _doctor,
+    _run,
     _training,
     _evaluation,
     _slices,
@@ -182,6 +235,5 @@ _MAKERS: tuple[Callable[[Found], Section], ...] = (
     _embeddings,
     _data,
     _health,
-    _doctor,
     _config,
 )
