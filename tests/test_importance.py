@@ -106,9 +106,18 @@ def _rows(num_rows):
     return RawRows({"x": column}, np.zeros((num_rows, 1), np.float32), np.ones(num_rows))
 
 
+def predictor_of(answer):
+    """A predictor by a function of all columns."""
+    return lambda columns: lambda replaced: answer({**columns, **replaced})
+
+
+def _x(columns):
+    return columns["x"].to_numpy()[:, None]
+
+
 def test_a_larger_metric_counts_the_other_way():
     rows = _rows(50)
-    kwargs = {"predict": lambda c: c["x"].to_numpy()[:, None], "seed": 3, "monitor": "m"}
+    kwargs = {"predictor": predictor_of(_x), "seed": 3, "monitor": "m"}
 
     def measure(labels, logits, weight):
         return {"m": float(np.corrcoef(logits[:, 0], np.arange(50))[0, 1])}
@@ -132,7 +141,7 @@ def test_many_columns_are_shuffled_less_often():
     permutation_importance(
         rows._replace(columns=columns),
         list(columns),
-        predict=predict,
+        predictor=predictor_of(predict),
         measure=lambda *_: {"m": 0.0},
         monitor="m",
         maximize=False,
@@ -154,7 +163,9 @@ def test_of_classes_it_is_the_most_probable_one():
         share = columns["x"].to_numpy() / 40
         return np.stack([share, 1 - share], axis=1)
 
-    found = partial_dependence(rows, ["x"], predict=predict, objective=_TwoClasses)["x"]
+    found = partial_dependence(rows, ["x"], predictor=predictor_of(predict), objective=_TwoClasses)[
+        "x"
+    ]
     assert found["class"] == 1
     np.testing.assert_allclose(found["prediction"], 1 - np.array(found["values"]) / 40, rtol=1e-6)
     assert found["low"] == pytest.approx(found["high"])

@@ -189,7 +189,7 @@ def _newton(design: Floats, target: Floats, task: Task) -> Floats:
     return weights
 
 
-def _bounded(step: Floats) -> Floats:
+def _bounded(step: npt.NDArray[np.floating]) -> Floats:
     """Newton's step of logits, at most 2 long.
 
     From a share of 1% to one of 20% the whole step is 19, from where the next one goes to -37,000:
