@@ -1,5 +1,7 @@
 """trainer.datasets: statistics of the training rows alone, every row encoded once."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,42 @@ def test_every_row_is_encoded_with_its_label_and_weight(tmp_path):
     assert labels_of(rows["validation"]).tolist() == [[40]]
 
 
+@pytest.mark.parametrize(
+    ("cells", "column", "message"),
+    [
+        (
+            ["31.12.2020", "1.2.2021"],
+            "datetime",
+            "no training value of 'c' is columns.x.format '%Y-%m-%d %H:%M:%S'; received "
+            "'31.12.2020' and the like. Set the format, or drop the column",
+        ),
+        (
+            ["", "m"],
+            "boolean",
+            "no training value of 'c' is true or false; received 'm' and the like. Make it "
+            "categorical, or drop the column",
+        ),
+        (["", "NA"], "datetime", "all are missing. Set the format, or drop the column"),
+    ],
+)
+def test_a_column_that_its_format_never_reads_is_refused(tmp_path, cells, column, message):
+    values = {
+        "data": {"train": f"{tmp_path}/t.csv"},
+        "label": {"column": "y", "task": "regression"},
+        "columns": {"x": {"kind": column, "source": "c"}},
+    }
+
+    def build(lines):
+        (tmp_path / "t.csv").write_text("c,y\n" + "".join(f"{cell},1\n" for cell in lines))
+        config = Config.model_validate(values)
+        return build_datasets(config, data_files.find_files(config.data, ""))
+
+    with pytest.raises(UserError, match=re.escape(message)):
+        build(cells)
+    readable = "2020-12-31 10:00:00" if column == "datetime" else "No"
+    assert build([*cells, readable]).stores["train"].num_rows == 3
+
+
 @pytest.mark.parametrize("part", ["train", "validation"])
 def test_part_without_weight_is_named(tmp_path, part):
     text = "size,city,w,y\n1,oslo,0,10\n"
@@ -49,6 +87,11 @@ def test_part_without_weight_is_named(tmp_path, part):
         UserError, match=f"the {part}\\w* data has no usable row, or all have weight 0"
     ):
         datasets_of(tmp_path, **{part: text})
+
+
+def test_of_few_rows_a_small_fraction_may_hold_out_none(tmp_path):
+    with pytest.raises(UserError, match=r"weight 0; a larger data.test_fraction may hold out some"):
+        datasets_of(tmp_path, test_fraction=0.01)
 
 
 def test_statistics_of_another_run_are_taken_as_they_are(tmp_path):

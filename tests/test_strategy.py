@@ -94,3 +94,15 @@ def test_alone_no_alarm_ends_a_slow_start(monkeypatch):
     with join_cluster(TrainingConfig(), Cluster(), 0.01) as distribution:
         assert distribution.kind == "one_device"
     assert alarms == []
+
+
+def test_many_runs_of_a_process_are_no_retraced_function(caplog):
+    def trace_six(function):
+        for number in range(6):
+            tf.function(function, autograph=False)(tf.constant(number))
+
+    with join_cluster(config_of("one_device"), Cluster(), 1.0):
+        trace_six(lambda x: x + 1)
+    assert caplog.text == ""
+    trace_six(lambda x: x + 2)
+    assert "triggered tf.function retracing" in caplog.text

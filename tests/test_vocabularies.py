@@ -47,7 +47,7 @@ def test_a_vocabulary_without_tokens_is_warned_of(caplog):
     tokens = choose_vocabulary({"c": Categorical(min_frequency=9)}, _statistics(["a", "b"]))
 
     assert tokens == []
-    assert "c: no token has 9 rows, so all are out of vocabulary" in caplog.text
+    assert "c: no value stands in 9 rows or more, so all are out of vocabulary" in caplog.text
     ids = Vocabulary(Categorical(), tokens).ids_of(tf.constant(["a", ""]))
     assert ids.numpy().tolist() == [1, 0]
 

@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from trainer import storage
 from trainer.blocks import DataPart, open_parts
+from trainer.columns import Boolean, Datetime
 from trainer.config import Config
 from trainer.data_files import Part
-from trainer.errors import UserError
+from trainer.errors import UserError, quoted
 from trainer.features import FeatureEncoder
 from trainer.memory_tables import DataFile
 from trainer.row_cache import RowCache
@@ -23,6 +24,9 @@ from trainer.trained_embeddings import read_sources
 from trainer.vocabularies import read_vocabularies
 
 logger = logging.getLogger(__name__)
+
+# Of which one is shown in a message.
+_SHOWN_ROWS = 100
 
 
 class Datasets(NamedTuple):
@@ -69,6 +73,7 @@ def build_datasets(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> D
         config, statistics, config.model.embedding_dim, vocabularies, read_sources(config)
     )
     stores = _encode(config, parts, encoder, budget) if cached is None else cached.stores
+    _check_readable(config, encoder, stores["train"], parts["train"])
     for part in parts.values():
         part.reader.release()
     _log_data(stores, parts)
@@ -89,8 +94,38 @@ def _encode(
         num_units = len(part.reader.units)
         stores[name] = store_rows(part.packed(encoder), num_units, config.data.storage, budget)
         if not stores[name].num_rows:
-            raise UserError(f"the {name} data has no usable row, or all have weight 0")
+            is_split = getattr(config.data, f"{name}_fraction", 0) > 0
+            hint = f"; a larger data.{name}_fraction may hold out some" if is_split else ""
+            raise UserError(f"the {name} data has no usable row, or all have weight 0{hint}")
     return stores
+
+
+def _check_readable(
+    config: Config, encoder: FeatureEncoder, rows: RowStore, part: DataPart
+) -> None:
+    """Raise UserError where no training row has a time, or true or false, in a column of such.
+
+    Their texts are read by a format, and what does not fit it counts as missing.
+    """
+    features = {name: [name] for name in config.of_kind(Boolean)}
+    times = config.of_kind(Datetime)
+    features |= {name: [f"{name}.{part}" for part in c.parts] for name, c in times.items()}
+    places = {feature.name: place for place, feature in encoder.layout.placed_ids}
+    unread = {name: [places[f] for f in found] for name, found in features.items() if found}
+    for chunk in rows.in_order():
+        unread = {name: found for name, found in unread.items() if not chunk[:, found].any()}
+        if not unread:
+            return
+    name = next(iter(unread))
+    raw = config.columns[name].source or name
+    texts = [row[raw] for row in part.sample(_SHOWN_ROWS)[0] if row[raw] is not None]
+    wanted = f"columns.{name}.format {times[name].format!r}" if name in times else "true or false"
+    raise UserError(
+        f"no training value of {raw!r} is {wanted}; "
+        + (f"received {quoted(texts[0])} and the like" if texts else "all are missing")
+        + (". Set the format" if name in times else ". Make it categorical")
+        + ", or drop the column"
+    )
 
 
 def _log_data(stores: Mapping[Part, RowStore], parts: Mapping[Part, DataPart]) -> None:

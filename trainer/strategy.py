@@ -45,7 +45,7 @@ def join_cluster(
     with _aborted_after(seconds) if has_peers else contextlib.nullcontext():
         distribution = make_distribution(config, cluster)
     _take_signals_back()
-    with distribution.interrupted_by_losses():
+    with distribution.interrupted_by_losses(), _without_notes_on_retracing():
         yield distribution
 
 
@@ -228,8 +228,6 @@ def _make_parameter_server(cluster: Cluster) -> Distribution:
         raise UserError(
             "parameter servers need workers: give the second worker pool one replica or more"
         )
-    # Every save with servers makes a tf.function, and TensorFlow warns of many of one name.
-    logging.getLogger("tensorflow").addFilter(_is_no_note_on_savers)
     strategy = tf.distribute.ParameterServerStrategy(_resolver(cluster))
     coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
     return Distribution(
@@ -241,8 +239,21 @@ def _make_parameter_server(cluster: Cluster) -> Distribution:
     )
 
 
-def _is_no_note_on_savers(record: logging.LogRecord) -> bool:
-    return "MultiDeviceSaver.save" not in record.getMessage()
+@contextlib.contextmanager
+def _without_notes_on_retracing() -> Iterator[None]:
+    """Hold back that many functions of one name were traced: each run of a notebook or a fold
+    makes its own, and so does every save with servers.
+    """
+
+    def is_none(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    tensorflow_log = logging.getLogger("tensorflow")
+    tensorflow_log.addFilter(is_none)
+    try:
+        yield
+    finally:
+        tensorflow_log.removeFilter(is_none)
 
 
 def _make_tpu() -> Distribution:

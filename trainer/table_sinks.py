@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,9 +10,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from trainer.cells import ReadColumn
 from trainer.errors import UserError
-from trainer.parquet_files import cast_column
+from trainer.example_records import example_records
 from trainer.value_lists import is_list, join_lists
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".tfrecord", ".tfrecord.gz")
@@ -111,60 +109,8 @@ class _TFRecordSink:
         self._writer = tf.io.TFRecordWriter(path, kind)
 
     def write(self, table: pa.Table) -> None:
-        columns = [(name, *_features(_one(table[name]), name)) for name in table.column_names]
-        for row in range(table.num_rows):
-            example = tf.train.Example()
-            features = example.features.feature
-            for name, kind, values in columns:
-                if values[row] is not None:
-                    getattr(features[name], kind).value.extend(values[row])
-            self._writer.write(example.SerializeToString())
+        for record in example_records(table):
+            self._writer.write(record)
 
     def close(self) -> None:
         self._writer.close()
-
-
-def _features(column: pa.Array, name: str) -> tuple[str, list[list[Any] | None]]:
-    """The list of a tf.Example for a column, and the values of each row; None where missing."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if is_list(column.type):
-        lists = column.cast(pa.list_(column.type.value_type))
-        kind, values = _plain_values(lists.flatten(), name)
-        flat = [None if value is None else value[0] for value in values]
-        return kind, list(_regrouped(flat, lists, kind, name))
-    return _plain_values(column, name)
-
-
-def _regrouped(
-    flat: list[Any], lists: pa.Array, kind: str, name: str
-) -> Iterator[list[Any] | None]:
-    start = 0
-    for length in pc.list_value_length(lists).to_pylist():
-        if length is None:
-            yield None
-            continue
-        values = flat[start : start + length]
-        start += length
-        if kind == "float_list":
-            values = [float("nan") if value is None else value for value in values]
-        elif None in values:
-            raise UserError(f"column {name!r}: a tf.Example has no null within a list")
-        yield values
-
-
-def _plain_values(column: pa.Array, name: str) -> tuple[str, list[list[Any] | None]]:
-    types, found = pa.types, column.type
-    if types.is_integer(found) or types.is_boolean(found):
-        kind, values = "int64_list", column.cast(pa.int64()).to_pylist()
-    elif types.is_floating(found) or types.is_decimal(found) or types.is_null(found):
-        # What training reads, so nothing is lost for it.
-        numbers, _ = cast_column(column, ReadColumn(name, "float"))
-        kind, values = "float_list", numbers.to_pylist()
-    elif types.is_nested(found):
-        raise UserError(f"column {name!r} has type {found}, which a tf.Example cannot hold")
-    else:
-        is_text = types.is_string(found) or types.is_large_string(found)
-        texts = column if is_text else cast_column(column, ReadColumn(name, "string"))[0]
-        kind, values = "bytes_list", texts.cast(pa.binary()).to_pylist()
-    return kind, [None if value is None else [value] for value in values]

@@ -6,6 +6,7 @@ Imports statistics, columns, storage and TensorFlow; knows no encoder. Axes: V t
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -93,7 +94,11 @@ def choose_vocabulary(
     tokens = [token for token, count in pairs if count >= least][: column.top_k]
     if not tokens:
         name = ", ".join(columns)
-        logger.warning("%s: no token has %g rows, so all are out of vocabulary", name, least)
+        logger.warning(
+            "%s: no value stands in %d rows or more, so all are out of vocabulary: if it names the "
+            "rows, its kind is key; else set min_frequency or hash_buckets",
+            *(name, math.ceil(least)),
+        )
     return tokens
 
 

@@ -189,7 +189,8 @@ def _column(choice: ColumnChoice, study: Study) -> list[str]:
         return _commented(f"(a column without a name): {reason}", "  ")
     value = choice.kind if list(choice.options) == ["kind"] else choice.options
     line = f"  {flow(choice.name)}: {flow(value)}"
-    notes = [line for note in choice.findings for line in _commented(f"Look: {note}.", "  ")]
+    ended = [note if note.endswith("?") else f"{note}." for note in choice.findings]
+    notes = [line for note in ended for line in _commented(f"Look: {note}", "  ")]
     if len(f"{line} # {reason}") <= _WIDTH:
         return [*notes, f"{line} # {one_line(reason)}"]
     return [*notes, *_commented(reason, "  "), *_mapping(choice.name, value)]
