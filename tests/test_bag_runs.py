@@ -24,6 +24,7 @@ def runs(tmp_path_factory):
         write_tables(folder, suffix)
         values = yaml.safe_load(CONFIG.format(folder=folder, suffix=suffix))
         values["output"] = {"job_dir": str(folder / suffix)}
+        values["evaluation"] |= {"report": "none"}
         found[suffix] = folder / suffix, train_and_evaluate(parse_config(values, "test"))
     return found
 

@@ -11,7 +11,7 @@ MASS = np.random.default_rng(1).permutation(1.0 / np.arange(1, 301))
 
 def draws(sampler, num_steps):
     seeds = tf.stack([tf.fill([num_steps], 5), tf.range(num_steps) * 64], axis=1)
-    return tf.map_fn(sampler.draw, seeds).numpy()
+    return tf.function(lambda seeds: tf.map_fn(sampler.draw, seeds))(seeds).numpy()
 
 
 def test_classes_are_drawn_by_their_share_to_the_power_of_three_quarters():

@@ -42,7 +42,7 @@ def model_dir(tmp_path_factory):
             "label": {"column": "y", "task": "binary"},
             "model": {"hidden_units": [4]},
             "training": {"steps": 5},
-            "evaluation": {"baseline": "none"},
+            "evaluation": {"baseline": "none", "report": "none"},
             "output": {"job_dir": str(folder / "run")},
         },
         "test",

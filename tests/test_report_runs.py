@@ -1,13 +1,16 @@
 """The report of whole runs: the page says what report.json says; none; a failure."""
 
 import json
+from types import SimpleNamespace
 
+import pytest
 from page_reader import Reader
 from planted_reports import EVIL
 from table_runs import config_text, table_files
 
 from trainer import model
 from trainer.config import parse_config
+from trainer.insight import insights
 from trainer.yaml_text import load_yaml
 
 
@@ -20,9 +23,15 @@ def run(folder, **evaluation):
     return model.train_and_evaluate(parse_config(values, "test"))
 
 
-def test_page_of_a_run_says_what_its_report_says(tmp_path):
-    report = run(tmp_path)
-    job_dir = tmp_path / "run"
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The report and the folder of a run."""
+    folder = tmp_path_factory.mktemp("finished")
+    return run(folder), folder / "run"
+
+
+def test_page_of_a_run_says_what_its_report_says(finished):
+    report, job_dir = finished
     assert json.loads((job_dir / "report.json").read_text()) == report
     text = (job_dir / "report.html").read_text()
     shown = set(Reader(text).data)
@@ -46,16 +55,15 @@ def test_a_run_without_a_report_has_no_page(tmp_path):
     assert not {"verdict", "evaluation", "importance", "doctor"} & set(report)
 
 
-def test_a_page_that_fails_does_not_lose_the_run(tmp_path, monkeypatch, caplog):
-    from trainer.insight import insights
+def test_a_page_that_fails_is_a_warning(finished, tmp_path, monkeypatch, caplog):
+    report, _ = finished
 
     def broken(report):
         raise ValueError(EVIL)
 
     monkeypatch.setattr(insights, "FORGIVEN", (Exception,))
     monkeypatch.setattr(insights.page_files, "card_of", broken)
-    report = run(tmp_path)
-    assert (tmp_path / "run" / "COMPLETE").exists() and report["verdict"]
+    insights.present(report, SimpleNamespace(job_dir=str(tmp_path)))
     assert [m for m in caplog.messages if m.startswith("the report has no")] == [
         f"the report has no page: ValueError: {EVIL}"
     ]

@@ -26,7 +26,7 @@ columns:
 crosses: [{{columns: [when, floor], bins: 30}}]
 model: {{hidden_units: [8], dropout: 0.0, input_dropout: 0.0, embedding_dim: 3}}
 training: {{steps: 60, batch_size: 16, eval_steps: 20, checkpoint_steps: 20}}
-evaluation: {{baseline: none}}
+evaluation: {{baseline: none, report: none}}
 """
 
 

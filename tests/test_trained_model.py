@@ -41,7 +41,7 @@ def make_config(job_dir, **label):
             "data": {"validation_fraction": 0.2},
             "model": {"hidden_units": [8]},
             "training": {"steps": 20, "batch_size": 32},
-            "evaluation": {"baseline": "none"},
+            "evaluation": {"baseline": "none", "report": "none"},
             "output": {"job_dir": str(job_dir)},
         },
         "test",
