@@ -249,6 +249,16 @@ def shortened(text: Any, most: int = _LONGEST_LABEL) -> str:
     return f"{text}..."
 
 
+def pair_label(feature: str, value: Any, most: int = _LONGEST_LABEL) -> str:
+    """A feature and one of its values; of a long feature the beginning, so that the value stays.
+
+    >>> pair_label("temperature_of_the_left_bearing", "below -1.28", 24)
+    'tempera... = below -1.28'
+    """
+    shown = shortened(value, most // 2)
+    return f"{shortened(feature, max(6, most - 3 - num_cells(shown)))} = {shown}"
+
+
 def num_cells(text: str) -> int:
     """The width of a text in Latin letters: those of East Asia, and emoji, take two."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -19,6 +19,7 @@ from trainer.insight.chart_style import (
     drawing,
     lengths_around,
     numbers,
+    pair_label,
     shortened,
 )
 
@@ -54,7 +55,7 @@ def slices_chart(part: str, slices: Sequence[Found]) -> Chart:
     caption = f"Prediction bias of the worst slices, {part} rows, with its 95% interval"
     reading = "An interval that keeps clear of 0 is a bias beyond chance; right of 0 is too high."
     with drawing(f"slices-{part}", caption, bars_height(len(shown)), reading) as canvas:
-        labels = canvas.make_room([f"{one['column']} = {one['value']}" for one in shown])
+        labels = canvas.make_room([pair_label(one["column"], one["value"]) for one in shown])
         axes, places = canvas.axes, np.arange(len(shown))
         bias = numbers(shown, "bias")
         axes.axvline(0, color=MUTED, linewidth=1)

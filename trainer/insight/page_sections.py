@@ -12,6 +12,7 @@ from trainer.insight.report_tables import Found, Table
 
 # The page shows charts of one part: what the other has stands in its tables.
 _PARTS = ("test", "validation")
+_MOST_MAPS = 9
 
 
 class Section(NamedTuple):
@@ -38,12 +39,17 @@ def sections_of(report: Found) -> list[Section]:
 def lead_of(report: Found) -> str:
     """What was trained on what, in one sentence under the heading."""
     rows = report.get("rows", {})
-    parts = [f"{count:,} {part} rows" for part, count in rows.items() if count]
+    parts = ", ".join(f"{count:,} {part} rows" for part, count in rows.items() if count)
     when = report.get("origin", {}).get("finished", "")
-    return (
-        f"A wide-and-deep model, {report.get('task', '')}, of {', '.join(parts) or 'no rows'}"
-        f"{f'; finished {when}' if when else ''}."
-    )
+    kind = {"wide": "wide (linear)", "wide deep": "wide-and-deep", "deep": "deep"}
+    made = f"A {kind[' '.join(towers_of(report))]} model, {report.get('task', '')}, of {parts}"
+    return f"{made}; finished {when}." if when else f"{made}."
+
+
+def towers_of(report: Found) -> tuple[str, ...]:
+    """The parts that the model has, as its config says."""
+    towers = (report_tables.config_of(report).get("model") or {}).get("towers", "both")
+    return ("wide", "deep") if towers == "both" else (towers,)
 
 
 def _verdict(report: Found) -> Section:
@@ -80,7 +86,9 @@ def _training(report: Found) -> Section:
         name: found.get("validation", {}).get(monitor)
         for name, found in report.get("baselines", {}).items()
     }
-    charts = run_charts.curve_charts(curves, monitor, references) if curves else []
+    charts = []
+    if curves:
+        charts = run_charts.curve_charts(curves, monitor, references, towers_of(report))
     if len(seconds) > 1:
         charts.append(run_charts.seconds_chart(seconds))
     tables = [report_tables.curves_table(curves)] if curves else []
@@ -157,7 +165,27 @@ def _importance(report: Found) -> Section:
     if dependence:
         charts += run_charts.dependence_charts(dependence, report.get("task", ""))
         tables.append(report_tables.dependence_table(dependence))
-    return Section("importance", "What the predictions depend on", (), charts, tables)
+    text = _importance_text(report["importance_of"]) if report.get("importance_of") else []
+    title = "What the predictions depend on"
+    return Section("importance", title, text if charts else [], charts, tables)
+
+
+def _importance_text(measured: Found) -> list[str]:
+    """How far the figures go."""
+    part, columns, all_columns = measured["part"], measured["columns"], measured["all_columns"]
+    text = [
+        f"Measured on {measured['rows']:,} {part} rows. It is what the model makes of a column, "
+        "not what the column is worth: of two that say the same each may seem to be worth little, "
+        "and one that matters only in a cross has what the cross is worth."
+    ]
+    if columns < all_columns:
+        text.append(
+            f"Of {all_columns:,} columns the {columns:,} that tell most of the label by themselves "
+            "were shuffled; one that tells something beside another one only may be missing."
+        )
+    if part == "train":
+        text.append("No rows were held out: what was learned by heart of these rows counts, too.")
+    return text
 
 
 def _weights(report: Found) -> Section:
@@ -176,8 +204,14 @@ def _weights(report: Found) -> Section:
 def _embeddings(report: Found) -> Section:
     maps = report.get("embedding_map") or {}
     tables = [report_tables.neighbors_table(maps)] if maps else []
-    charts = embedding_charts.charts(maps)
-    return Section("embeddings", "Embeddings", (), charts, [t for t in tables if t.rows])
+    rank = {one["column"]: -place for place, one in enumerate(report.get("importance") or [])}
+    named = sorted(maps, key=lambda name: -rank.get(name.partition(".")[0], -len(rank)))
+    charts = embedding_charts.charts({name: maps[name] for name in named[:_MOST_MAPS]})
+    text = ""
+    if len(named) > _MOST_MAPS:
+        text = f"{_MOST_MAPS} of {len(named)}: those of the columns that matter most."
+    shown = [t._replace(is_folded=True) for t in tables if t.rows]
+    return Section("embeddings", "Embeddings", [text] if text else [], charts, shown)
 
 
 def _data(report: Found) -> Section:
@@ -186,8 +220,13 @@ def _data(report: Found) -> Section:
     table = report_tables.profile_table(columns or [])._replace(is_folded=True)
     text = [_words(warning) for warning in profile.get("warnings", [])]
     if columns and not text:
+        is_compared = any(column.get("drift") for column in columns)
         text = [
-            "No column has drifted between the parts, is unseen, or tells too much of the label."
+            "No column has drifted between the parts, has unseen values, or tells too much of the "
+            "label."
+            if is_compared
+            else "No column tells too much of the label; without held-out rows nothing is known of "
+            "drift and unseen values."
         ]
     return Section(
         "data",

@@ -17,6 +17,7 @@ from trainer.insight.chart_style import (
     bars_height,
     drawing,
     num_cells,
+    pair_label,
     shortened,
 )
 
@@ -27,11 +28,15 @@ Found = Mapping[str, Any]
 
 
 def curve_charts(
-    curves: Found, monitor: str, references: Mapping[str, float | None] | None = None
+    curves: Found,
+    monitor: str,
+    references: Mapping[str, float | None] | None = None,
+    towers: Sequence[str] = ("wide", "deep"),
 ) -> list[Chart]:
     """Losses, the monitored metric, and the learning rates by step; the kept step is marked.
 
     Args:
+        towers: parts that the model has.
         references: the monitored metric of other models on the validation rows.
     """
     made = []
@@ -42,7 +47,8 @@ def curve_charts(
         made.append(
             _curve(curves, "monitored", [f"val_{monitor}"], title, _MONITORED, references or {})
         )
-    rates = [name for name in ("wide_learning_rate", "deep_learning_rate") if name in curves]
+    rates = [f"{part}_learning_rate" for part in ("wide", "deep") if part in towers]
+    rates = [name for name in rates if name in curves]
     if rates:
         made.append(_curve(curves, "rates", rates, "learning rate", "By part, as scheduled."))
     return made
@@ -136,13 +142,13 @@ def wide_weights_chart(weights: Found) -> Chart:
 
 
 def _weight_label(one: Found) -> str:
-    """What a weight belongs to: the end that tells it from others is not cut.
+    """What a weight belongs to, and to which class where there are several.
 
     >>> _weight_label({"feature": "zone", "value": "z" * 40, "class": "red"})
-    'zone = zzzzzzzzzzzz... for red'
+    'zone = zzzzzzzzzz... for red'
     """
     ending = f" for {shortened(one['class'], 10)}" if "class" in one else ""
-    return shortened(f"{one['feature']} = {one['value']}", 30 - num_cells(ending)) + ending
+    return pair_label(one["feature"], one["value"], 30 - num_cells(ending)) + ending
 
 
 def _bars(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainer.insight.evidence import Evidence, Sections
+from trainer.insight.page import number_text
 from trainer.metric_names import METRIC_GOALS
 
 Found = Mapping[str, Any]
@@ -17,7 +18,8 @@ def produce(evidence: Evidence) -> Sections:
     report = evidence.report
     part = next((part for part in ("test", "validation") if report["metrics"].get(part)), None)
     if part is None:
-        return {"verdict": ["No rows were held out: nothing is known of how good the model is."]}
+        nothing = "No rows were held out: nothing is known of how good the model is."
+        return {"verdict": [nothing, health(report)]}
     return {"verdict": [worth(report, part), bias(report, part), health(report)]}
 
 
@@ -27,7 +29,7 @@ def worth(report: Found, part: str) -> str:
     value = report["metrics"][part].get(metric)
     if value is None:
         return f"The {part} rows do not define {metric}."
-    head = f"On {report['rows'][part]:,} {part} rows {metric} is {value:.4g}"
+    head = f"On {report['rows'][part]:,} {part} rows {metric} is {number_text(value)}"
     against = [
         _against(value, found[part][metric], _NAMES.get(name, name.replace("_", " ")), metric)
         for name, found in report["baselines"].items()
@@ -51,7 +53,7 @@ def _against(value: float, reference: float, name: str, metric: str) -> str:
     if gain == 0:
         return f"equal to {name}"
     relation = ("above" if maximizes else "below") if gain > 0 else "WORSE than"
-    return f"{size} {relation} {name} ({reference:.4g})"
+    return f"{size} {relation} {name} ({number_text(reference)})"
 
 
 def bias(report: Found, part: str) -> str:
@@ -61,7 +63,7 @@ def bias(report: Found, part: str) -> str:
     texts = []
     mean, label = metrics.get("mean_prediction"), metrics.get("mean_label")
     if mean is not None and label is not None:
-        text = f"predictions average {mean:.4g}, labels {label:.4g}"
+        text = f"predictions average {number_text(mean)}, labels {number_text(label)}"
         texts.append(text + (f" ({mean / label - 1:+.1%})" if label > 0 else ""))
     if found.get("ece") is not None:
         texts.append(f"the expected calibration error is {found['ece']:.3g}")
@@ -79,9 +81,14 @@ def _worst_slice(slices: Any) -> str:
         if low is not None and high is not None and (low > 0 or high < 0):
             return (
                 f"the most biased slice is {one['column']} = {one['value']} "
-                f"({one['bias']:+.3g}, {low:+.3g} to {high:+.3g}, {one['rows']:,} rows)"
+                f"({_signed(one['bias'])}, {_signed(low)} to {_signed(high)}, "
+                f"{one['rows']:,} rows)"
             )
     return "no slice is biased beyond chance"
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value >= 0 else ''}{number_text(value)}"
 
 
 def health(report: Found) -> str:
