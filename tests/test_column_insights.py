@@ -85,6 +85,8 @@ def test_every_raw_column_is_profiled(report):
 def test_the_column_that_says_the_class_matters_most(report):
     importance = report["importance"]
     assert {item["column"] for item in importance} == set(NAMES)
+    measured = {"part": "validation", "rows": 400, "columns": 8, "all_columns": 8}
+    assert report["importance_of"] == measured
     assert importance[0]["column"] == "shelf"
     assert importance[0]["mean"] > 10 * abs(importance[1]["mean"])
     curve = report["partial_dependence"]["shelf"]

@@ -55,7 +55,7 @@ def test_statistics_and_sample_are_those_of_the_parts(tmp_path, monkeypatch):
 def test_without_held_out_rows_the_sample_is_of_training(tmp_path):
     found = read_held_out(_datasets(tmp_path, num_rows=50), seed=1)
     assert found.statistics == {}
-    assert len(found.sample.weight) == 50
+    assert len(found.sample.weight) == 50 and found.sampled == "train"
 
 
 def test_a_large_part_is_read_up_to_the_limit(tmp_path, monkeypatch):

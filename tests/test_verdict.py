@@ -65,5 +65,9 @@ def test_doctor_s_worst_finding():
 
 
 def test_without_held_out_rows_nothing_is_known():
-    assert say(metrics={}) == ["No rows were held out: nothing is known of how good the model is."]
+    finding = {"severity": "warning", "illness": "i", "evidence": "e", "advice": "a"}
+    assert say(metrics={}, doctor=[finding]) == [
+        "No rows were held out: nothing is known of how good the model is.",
+        "Doctor's warning: i, e; a.",
+    ]
     assert say(monitor="auc")[0] == "The test rows do not define auc."

@@ -24,7 +24,7 @@ MOST_SHUFFLED, _MOST_ENCODED = 100, 20_000
 
 
 def produce(evidence: Evidence) -> Sections:
-    """`data_profile`, `importance` and `partial_dependence`."""
+    """`data_profile`, `importance`, of what it was measured, and `partial_dependence`."""
     config, datasets, program = evidence.config, evidence.datasets, evidence.program
     held_out = read_held_out(datasets, config.training.seed)
     rows = held_out.sample
@@ -37,9 +37,10 @@ def produce(evidence: Evidence) -> Sections:
     )
     answers = predictor(program, datasets.encoder)
     powers = label_powers(config, rows)
+    names = [raw.name for raw in config.feature_inputs]
     importance = permutation_importance(
         rows,
-        shuffled_columns([raw.name for raw in config.feature_inputs], powers),
+        shuffled_columns(names, powers),
         predictor=answers,
         measure=program.objective.metrics,
         monitor=program.objective.monitor,
@@ -56,6 +57,12 @@ def produce(evidence: Evidence) -> Sections:
     return {
         "data_profile": data_profile(config, train, profiles, powers),
         "importance": importance,
+        "importance_of": {
+            "part": held_out.sampled,
+            "rows": len(rows.weight),
+            "columns": len(importance),
+            "all_columns": len(names),
+        },
         "partial_dependence": dependence,
     }
 

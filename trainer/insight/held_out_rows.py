@@ -38,10 +38,12 @@ class RawRows(NamedTuple):
 class HeldOut(NamedTuple):
     """What was read of the held-out parts.
 
-    statistics: of each part there is. sample: of test, else validation, else the training rows.
+    statistics: of each part there is. sample: of `sampled`: test, else validation, else the
+    training rows.
     """
 
     statistics: dict[Part, TableStatistics]
+    sampled: Part
     sample: RawRows
 
 
@@ -57,7 +59,8 @@ def read_held_out(datasets: Datasets, seed: int) -> HeldOut:
         found = part.statistics(samples[name].watch(_first_rows(part, MOST_ROWS)))
         if names:
             statistics[name] = found
-    return HeldOut(statistics, samples["test" if "test" in samples else next(iter(samples))].rows())
+    sampled: Part = "test" if "test" in samples else next(iter(samples))
+    return HeldOut(statistics, sampled, samples[sampled].rows())
 
 
 class RowSampler:
