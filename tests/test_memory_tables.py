@@ -191,6 +191,37 @@ def test_categories_of_pandas_are_texts():
     assert block.columns["c"].to_pylist() == ["b", None, "a"]
 
 
+def test_intervals_and_periods_of_pandas_are_texts():
+    frame = pd.DataFrame(
+        {
+            "band": pd.cut(pd.Series([1.0, 9.0, np.nan]), [0, 5, 10]),
+            "year": pd.period_range("2020", "2022", freq="Y"),
+        }
+    )
+    columns = (ReadColumn("band", "dictionary"), ReadColumn("year", "string"))
+    ((block,), _) = read(frame, columns)
+    assert block.columns["band"].to_pylist() == [str(frame.band[0]), str(frame.band[1]), None]
+    assert block.columns["year"].to_pylist() == ["2020", "2021", "2022"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (
+            pd.DataFrame({"y": [1]}, index=pd.Index([3], name="x")),
+            r"The index \(x\) is no column; re",
+        ),
+        (pd.DataFrame({"x": [1, "a"]}), r'tried to convert to int64.*astype\("string"\)'),
+        (pd.Series([1], name="x"), "received Series. pandas.DataFrame"),
+        ([{"x": 1}], "received list. pandas.DataFrame"),
+        (pd.DataFrame({"x": pd.to_timedelta([1], "h")}), r"duration.*; give its seconds"),
+    ],
+)
+def test_frames_that_have_not_the_column_say_what_to_do(frame, message):
+    with pytest.raises(UserError, match=message):
+        read(frame, (ReadColumn("x", "float"),))
+
+
 def test_what_is_no_table_is_refused_in_one_line():
     with pytest.raises(UserError, match=r"table:train must be a pandas .*; received list"):
         memory_table("table:train", [1, 2])

@@ -25,11 +25,13 @@ class MemoryTable(NamedTuple):
         name: what messages and the run's config call it, e.g. table:train.
         table: its rows, an Arrow table.
         fingerprint: a hash of its columns and cells.
+        index_names: of the index of a DataFrame, which is no column.
     """
 
     name: str
     table: pa.Table
     fingerprint: str
+    index_names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -46,7 +48,8 @@ DataFile = str | MemoryTable
 def memory_table(name: str, table: Any) -> MemoryTable:
     """A pandas DataFrame, or an Arrow table or record batch, as a source of rows.
 
-    The index of a DataFrame is no column. NaN in it is a missing value.
+    The index of a DataFrame is no column. NaN in it is a missing value; an interval, as of
+    `pandas.cut`, or a period is its text.
 
     Args:
         name: for messages.
@@ -55,21 +58,36 @@ def memory_table(name: str, table: Any) -> MemoryTable:
     Raises:
         UserError: it is no such table, a column mixes types, or two have one name.
     """
+    index_names: tuple[str, ...] = ()
     try:
         if isinstance(table, pa.RecordBatch):
             table = pa.Table.from_batches([table])
-        elif not isinstance(table, pa.Table) and hasattr(table, "iloc"):
-            table = pa.Table.from_pandas(table, preserve_index=False)
+        elif not isinstance(table, pa.Table) and hasattr(table, "iloc") and table.ndim == 2:
+            index_names = tuple(str(name) for name in table.index.names if name is not None)
+            table = pa.Table.from_pandas(_with_texts(table), preserve_index=False)
     except (pa.ArrowException, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{name} is no table that Arrow can read: {reason}") from error
+        is_mixed = "with type" in reason
+        advice = '. A column of one type is made by astype("string") and the like' * is_mixed
+        raise UserError(f"{name} is no table that Arrow can read: {reason}{advice}") from error
     if not isinstance(table, pa.Table):
         raise UserError(
-            f"{name} must be a pandas DataFrame or an Arrow table; received {type(table).__name__}"
+            f"{name} must be a pandas DataFrame or an Arrow table; received "
+            f"{type(table).__name__}. pandas.DataFrame(...) makes one of rows or columns"
         )
     # What pandas notes about its index does not make another table.
     table = table.replace_schema_metadata(None)
-    return MemoryTable(name, table, _fingerprint(table))
+    return MemoryTable(name, table, _fingerprint(table), index_names)
+
+
+def _with_texts(frame: Any) -> Any:
+    """A DataFrame with texts for intervals and periods, which Arrow has as structures or counts."""
+    kinds = {
+        name: str(getattr(getattr(dtype, "categories", None), "dtype", dtype))
+        for name, dtype in frame.dtypes.items()
+    }
+    odd = [name for name, kind in kinds.items() if kind.startswith(("interval", "period"))]
+    return frame.astype({name: "string" for name in odd})
 
 
 def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:

@@ -102,7 +102,9 @@ class TableFile:
         self._columns = columns
         self.names = tuple(source.table.schema.names)
         self.has_rows = source.table.num_rows > 0
-        _check_schema(source.name, source.table.schema, columns)
+        index = ", ".join(source.index_names)
+        hint = f". The index ({index}) is no column; reset_index() makes it one" if index else ""
+        _check_schema(source.name, source.table.schema, columns, hint)
 
     def read(self) -> Iterator[Rows]:
         """Stretches of BATCH_ROWS rows, in order."""
@@ -119,9 +121,11 @@ def _convert_batch(batch: pa.RecordBatch, columns: tuple[ReadColumn, ...]) -> Ro
     return check_rows(arrays, columns, batch.num_rows, problems)
 
 
-def _check_schema(path: str, schema: pa.Schema, columns: tuple[ReadColumn, ...]) -> None:
+def _check_schema(
+    path: str, schema: pa.Schema, columns: tuple[ReadColumn, ...], hint: str = ""
+) -> None:
     names = tuple(schema.names)
-    check_names(path, names, columns)
+    check_names(path, names, columns, hint)
     for column in columns:
         if names.count(column.name) > 1:
             raise UserError(f"{path} has column {column.name!r} more than once")
@@ -211,6 +215,8 @@ def _check_type(path: str, found: Any, column: ReadColumn) -> None:
         return
     if types.is_nested(found) or (is_time and column.dtype in ("float", "int")):
         hint = "; declare it as a datetime with a text format" if is_time else ""
+        if types.is_duration(found):
+            hint = "; give its seconds as a number"
         raise UserError(
             f"{path}: column {column.name!r} has type {found}, "
             f"which cannot be read as {column.dtype}{hint}"
