@@ -3,10 +3,11 @@
 import re
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
 from planted_reports import EVIL
 
-from trainer.insight.chart_style import SERIES, drawing, num_cells, shortened
+from trainer.insight.chart_style import HEAT_MIDDLE, SERIES, drawing, num_cells, shortened
 
 
 def draw(name="one", caption="Points"):
@@ -102,6 +103,25 @@ def test_a_legend_stands_above_the_axes():
         top = 216 * (1 - canvas.axes.get_position().y1)
     heights = [float(y) for y in re.findall(r'y="([\d.]+)"[^>]*>h\d<', svg)]
     assert len(heights) == 7 and max(heights) < top
+
+
+def contrast(one, other):
+    """Of two colours, by WCAG 2.1."""
+    light = []
+    for color in (one, other):
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
+        light.append(sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True)))
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+def test_cells_stand_out_from_both_grounds_and_texts_from_cells():
+    with drawing("heat", "Counts") as canvas:
+        colors = canvas.heat()
+    for share in np.linspace(0, 1, 101):
+        for ground in ((0xF6, 0xF7, 0xF9), (0x1B, 0x21, 0x2A)):  # --panel of the page
+            assert contrast(colors(share), [c / 255 for c in ground]) >= 2
+        text = (0, 0, 0) if share > HEAT_MIDDLE else (1, 1, 1)
+        assert contrast(colors(share), text) >= 4.5
 
 
 def test_letters_of_east_asia_take_the_room_of_two():

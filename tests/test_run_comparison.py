@@ -41,9 +41,10 @@ def job_dirs(tmp_path):
 
 
 def test_table_has_settings_that_differ_and_all_metrics(job_dirs):
-    table = run_comparison.table_of(run_comparison.read_runs(job_dirs))
-    assert table.columns == ("what", "a", "b")
-    rows = {row[0]: row[1:] for row in table.rows}
+    runs = run_comparison.read_runs(job_dirs)
+    metrics, settings = run_comparison.metrics_of(runs), run_comparison.settings_of(runs)
+    assert metrics.columns == settings.columns == ("what", "a", "b")
+    rows = {row[0]: row[1:] for row in metrics.rows + settings.rows}
     assert rows["optimizer.deep_learning_rate"] == (0.001, 0.004)
     assert rows["model.hidden_units"] == ("[64, 32]", "[128]")
     assert rows["test rmse"] == (1.5, 1.25) and rows["seconds"] == (11.875, 11.875)
@@ -54,9 +55,9 @@ def test_table_has_settings_that_differ_and_all_metrics(job_dirs):
 
 def test_curves_of_all_runs_lie_in_one_chart(job_dirs):
     charts = run_comparison.charts_of(run_comparison.read_runs(job_dirs))
-    assert [c.name for c in charts] == ["curve-loss", "curve-val_rmse"]
+    assert [c.name for c in charts] == ["curve-val_rmse", "curve-loss"]
     lines = re.findall(
-        r'd="([^"]+)" clip-path[^>]*stroke: var\(--(?:first|second)\)', charts[1].svg
+        r'd="([^"]+)" clip-path[^>]*stroke: var\(--(?:first|second)\)', charts[0].svg
     )
     heights = [np.array(re.findall(r"[\d.]+ ([\d.]+) \n", line), float) for line in lines]
     # The runs differ by 0.25 everywhere, and steps 10 and 30 by 1/10 - 1/30.
@@ -99,18 +100,47 @@ def test_names_of_folders_are_texts(tmp_path):
 def test_mistakes_are_named(tmp_path, job_dirs):
     with pytest.raises(UserError, match="give 2 to 16 run folders to compare; received 1"):
         run_comparison.main(["a"])
+    history = Path(job_dirs[1], "metrics.jsonl").read_text()
+    Path(job_dirs[1], "metrics.jsonl").write_text("{")
+    with pytest.raises(UserError, match=r"b/metrics.jsonl is damaged: "):
+        run_comparison.read_runs(job_dirs)
+    Path(job_dirs[1], "metrics.jsonl").write_text(history)
     Path(job_dirs[0], "report.json").write_text("{")
-    with pytest.raises(UserError, match=r"report.json or metrics.jsonl is damaged: "):
+    with pytest.raises(UserError, match=r"a/report.json is damaged: "):
         run_comparison.read_runs(job_dirs)
     Path(job_dirs[0], "report.json").write_text("[]")
     with pytest.raises(UserError, match="is not the report of a run: it has no metrics"):
         run_comparison.read_runs(job_dirs)
+    Path(job_dirs[0], "report.json").unlink()
+    with pytest.raises(UserError, match="the run has not ended; start its command again"):
+        run_comparison.read_runs(job_dirs)
 
 
-def test_of_folds_the_mean(job_dirs):
-    path = Path(job_dirs[0], "report.json")
-    report = json.loads(path.read_text())
-    report["metrics"]["test"] = {"rmse": {"mean": 1.75, "sd": 0.1}}
-    path.write_text(json.dumps(report))
-    table = run_comparison.table_of(run_comparison.read_runs(job_dirs))
-    assert ("test rmse", 1.75, 1.25) in table.rows
+def test_of_folds_the_mean(job_dirs, tmp_path):
+    parent = tmp_path / "five"
+    for fold, rmse in ((1, 2.0), (2, 1.0)):
+        leave_run(parent / f"fold_{fold}", 0.004, rmse, units="[128]")
+    summary = {"mean": 1.5, "sd": 0.7071, "standard_error": 0.5, "values": [2.0, 1.0]}
+    report = {"folds": 2, "task": "regression", "metrics": {"test": {"rmse": summary}}}
+    (parent / "report.json").write_text(json.dumps(report | {"seconds": 9.5}))
+    runs = run_comparison.read_runs([job_dirs[1], str(parent)])
+    rows = {row[0]: row[1:] for row in run_comparison.metrics_of(runs).rows}
+    assert rows["test rmse"] == (1.25, 1.5) and rows["folds"] == (None, 2)
+    assert rows["test rmse, standard error over folds"] == (None, 0.5)
+    assert rows["seconds"] == (11.875, 9.5)
+    assert run_comparison.settings_of(runs).rows == []
+    # At step 10 each has rmse + 1 / 10 of its own.
+    assert runs[1].history[0]["val_rmse"] == pytest.approx((2.1 + 1.1) / 2)
+
+
+def test_of_schemas_that_differ_the_terminal_shows_the_first_settings(tmp_path, capsys):
+    folders = [leave_run(tmp_path / name, 0.1, 1.0) for name in "ab"]
+    columns = "".join(f"  c{i}: {{kind: numeric}}\n" for i in range(60))
+    with open(tmp_path / "b" / "config.yaml", "a") as file:
+        file.write(f"columns:\n{columns}")
+    run_comparison.main([*folders, f"--out={tmp_path}/p.html"])
+    printed = capsys.readouterr().out
+    assert "columns.c39.kind" in printed and "columns.c40.kind" not in printed
+    assert "and 20 settings more" in printed
+    assert "columns.c59.kind" in (tmp_path / "p.html").read_text()
+    assert "columns.c59.kind" in (tmp_path / "p.csv").read_text()

@@ -35,8 +35,10 @@ COLORS = {
 }
 INK, MUTED, GRID, *SERIES = COLORS
 # Of raster images: the part of a map for the colour-blind that stands out from a light and from a
-# dark ground, at least 1.9 : 1. Cells without rows are transparent.
-_HEAT, _HEAT_ENDS = "plasma", (0.3, 0.85)
+# dark ground, at least 2 : 1. Cells without rows are transparent.
+_HEAT, _HEAT_ENDS = "plasma", (0.3, 0.76)
+# Of that part: up to here white text is read best, from here on black, both at least 4.5 : 1.
+HEAT_MIDDLE = 0.41
 
 _WIDTH, _HEIGHT = 4.2, 3.0  # inches
 _LONGEST_LABEL = 30

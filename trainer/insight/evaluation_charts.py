@@ -11,6 +11,7 @@ from trainer.insight import report_tables
 from trainer.insight.calibration_chart import calibration_chart
 from trainer.insight.chart_style import (
     GRID,
+    HEAT_MIDDLE,
     INK,
     MUTED,
     SERIES,
@@ -240,7 +241,7 @@ def _confusion(part: str, found: Found) -> Chart:
         if len(counts) <= _MOST_NUMBERED_CLASSES:
             for (row, column), count in np.ndenumerate(counts):
                 if count:
-                    color = "#000000" if shares[row, column] > 0.3 else "#ffffff"
+                    color = "#000000" if shares[row, column] > HEAT_MIDDLE else "#ffffff"
                     axes.text(
                         column + 0.5,
                         row + 0.5,

@@ -22,8 +22,14 @@ def title_of(report: Found) -> str:
     return f"{shortened(report.get('label', 'A model'), 60)}: what was learned"
 
 
-def render(title: str, sections: Sequence[Section], lead: str = "") -> str:
-    """The page of these sections, with a sentence under the heading."""
+def render(
+    title: str, sections: Sequence[Section], lead: str = "", most_rows: int = MOST_ROWS
+) -> str:
+    """The page of these sections, with a sentence under the heading.
+
+    Args:
+        most_rows: of a table; one that has more is folded, and says which CSV file has all.
+    """
     # 0.1 s that other runs need not pay.
     from jinja2 import Environment, StrictUndefined
 
@@ -38,7 +44,7 @@ def render(title: str, sections: Sequence[Section], lead: str = "") -> str:
     }
     source = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
     template = environment.from_string(source)
-    return template.render(title=title, lead=lead, sections=sections, most_rows=MOST_ROWS)
+    return template.render(title=title, lead=lead, sections=sections, most_rows=most_rows)
 
 
 def number_text(value: float) -> str:

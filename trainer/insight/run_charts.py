@@ -145,7 +145,7 @@ def _weight_label(one: Found) -> str:
     """What a weight belongs to, and to which class where there are several.
 
     >>> _weight_label({"feature": "zone", "value": "z" * 40, "class": "red"})
-    'zone = zzzzzzzzzz... for red'
+    'zone = zzzzzzzz... for red'
     """
     ending = f" for {shortened(one['class'], 10)}" if "class" in one else ""
     return pair_label(one["feature"], one["value"], 30 - num_cells(ending)) + ending

@@ -2,7 +2,8 @@
 
     python scripts/compare_runs.py runs/a runs/b gs://bucket/runs/c --out=comparison.html
 
-Reads what the runs have left, report.json, config.yaml and metrics.jsonl; runs nothing.
+Reads what the runs have left, report.json, config.yaml and metrics.jsonl; runs nothing. Of a run of
+folds it takes the means over the folds.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from trainer.yaml_text import load_yaml
 _LINES = ("-", "--", ":", "-.")
 _MOST_RUNS = len(SERIES) * len(_LINES)
 _MOST_TEXT = 48
+_MOST_SETTINGS = 40  # that are printed; the page and the CSV file have all
+_MOST_ROWS = 1000
 
 
 class Run(NamedTuple):
@@ -56,14 +59,20 @@ def main(argv: Sequence[str]) -> None:
             f"give 2 to {_MOST_RUNS} run folders to compare; received {len(arguments.job_dirs)}"
         )
     runs = read_runs(arguments.job_dirs)
-    table = table_of(runs)
-    print(text_of(table))
+    metrics, settings = metrics_of(runs), settings_of(runs)
+    print(text_of(metrics))
+    print(f"\n{settings.title}\n{text_of(settings._replace(rows=settings.rows[:_MOST_SETTINGS]))}")
+    if len(settings.rows) > _MOST_SETTINGS:
+        print(f"and {len(settings.rows) - _MOST_SETTINGS} settings more: see the page")
     sections = [
-        Section("comparison", "Runs side by side", tables=[table]),
+        Section("comparison", "Runs side by side", tables=[metrics, settings]),
         Section("curves", "Curves", charts=charts_of(runs)),
     ]
-    storage.write_text(arguments.out, render("Runs compared", sections))
-    storage.write_text(f"{arguments.out.removesuffix('.html')}.csv", csv_text(table))
+    lead = f"{len(runs)} runs: {', '.join(run.name for run in runs)}."
+    page = render("Runs compared", sections, lead, most_rows=_MOST_ROWS)
+    storage.write_text(arguments.out, page)
+    both = metrics._replace(rows=metrics.rows + settings.rows)
+    storage.write_text(f"{arguments.out.removesuffix('.html')}.csv", csv_text(both))
     print(f"page: {arguments.out}")
 
 
@@ -97,18 +106,53 @@ def _names(job_dirs: Sequence[str]) -> list[str]:
 def _read(job_dir: str, name: str) -> Run:
     report_path = storage.join(job_dir, "report.json")
     if not storage.exists(report_path):
+        if storage.exists(storage.join(job_dir, "config.yaml")):
+            raise UserError(
+                f"{job_dir} has no report.json: the run has not ended; start its command again, or "
+                "leave it out"
+            )
         raise UserError(f"{job_dir} has no report.json; name the folder of a complete run")
     try:
         report = json.loads(storage.read_text(report_path))
-        lines = storage.read_text(storage.join(job_dir, "metrics.jsonl")).splitlines()
-        history = [json.loads(line) for line in lines if line.strip()]
     except ValueError as error:
-        raise UserError(f"{job_dir}: report.json or metrics.jsonl is damaged: {error}") from error
+        raise UserError(f"{report_path} is damaged: {error}") from error
     if not isinstance(report, dict) or not isinstance(report.get("metrics"), dict):
         raise UserError(f"{report_path} is not the report of a run: it has no metrics")
-    config_path = storage.join(job_dir, "config.yaml")
-    settings = flattened(load_yaml(storage.read_text(config_path), config_path))
-    return Run(name, report, settings, history)
+    if "folds" not in report:
+        return Run(name, report, _settings(job_dir), _history(job_dir))
+    folds = [storage.join(job_dir, f"fold_{i}") for i in range(1, report["folds"] + 1)]
+    settings = _settings(folds[0])
+    settings.pop("data.fold", None)
+    return Run(name, report, settings, _mean_history([_history(fold) for fold in folds]))
+
+
+def _settings(job_dir: str) -> dict[str, Any]:
+    path = storage.join(job_dir, "config.yaml")
+    return flattened(load_yaml(storage.read_text(path), path))
+
+
+def _history(job_dir: str) -> list[Found]:
+    path = storage.join(job_dir, "metrics.jsonl")
+    try:
+        return [json.loads(line) for line in storage.read_text(path).splitlines() if line.strip()]
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+
+
+def _mean_history(folds: Sequence[Sequence[Found]]) -> list[Found]:
+    """Means over the folds, at the steps that each has evaluated.
+
+    >>> _mean_history([[{"step": 1, "loss": 2}, {"step": 2, "loss": 1}], [{"step": 1, "loss": 4}]])
+    [{'step': 1.0, 'loss': 3.0}]
+    """
+    by_step = [{record["step"]: record for record in fold} for fold in folds]
+    shared = [step for step in by_step[0] if all(step in fold for fold in by_step)]
+    means: list[Found] = []
+    for step in shared:
+        records = [fold[step] for fold in by_step]
+        names = [n for n in records[0] if all(isinstance(r.get(n), int | float) for r in records)]
+        means.append({n: float(np.mean([r[n] for r in records])) for n in names})
+    return means
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -126,25 +170,42 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def table_of(runs: Sequence[Run]) -> Table:
-    """A column for each run; a row for each setting that differs, metric, and total."""
+def metrics_of(runs: Sequence[Run]) -> Table:
+    """A column for each run; a row for each metric and total."""
     rows: list[tuple[Value, ...]] = []
-    for key in dict.fromkeys(key for run in runs for key in run.settings):
-        values = [run.settings.get(key) for run in runs]
-        if not key.startswith("output.") and any(value != values[0] for value in values):
-            rows.append((key, *map(_cell, values)))
-    for part in ("validation", "test"):
+    for part in ("test", "validation"):
         metrics = [run.report["metrics"].get(part, {}) for run in runs]
         for name in dict.fromkeys(name for found in metrics for name in found):
-            rows.append((f"{part} {name}", *(_cell(found.get(name)) for found in metrics)))
-    for key in ("kept_step", "last_step", "stopped_by", "num_weights", "examples_per_second"):
-        rows.append((key.replace("_", " "), *(_cell(run.report.get(key)) for run in runs)))
+            values = [found.get(name) for found in metrics]
+            rows.append((f"{part} {name}", *map(_cell, values)))
+            errors = [v.get("standard_error") if isinstance(v, Mapping) else None for v in values]
+            if any(error is not None for error in errors):
+                rows.append((f"{part} {name}, standard error over folds", *map(_cell, errors)))
+    for key in ("task", "folds", *_TOTALS):
+        values = [run.report.get(key) for run in runs]
+        if any(value is not None for value in values):
+            rows.append((key.replace("_", " "), *map(_cell, values)))
     seconds = [run.report.get("seconds", {}) for run in runs]
     # Of folds, one number.
     totals = [found.get("total") if isinstance(found, Mapping) else found for found in seconds]
     rows.append(("seconds", *map(_cell, totals)))
     columns = ("what", *(run.name for run in runs))
-    return Table("comparison", "Settings that differ, metrics and totals", columns, rows)
+    return Table("comparison", "Metrics and totals", columns, rows)
+
+
+_TOTALS = ("kept_step", "last_step", "stopped_by", "num_weights", "examples_per_second")
+
+
+def settings_of(runs: Sequence[Run]) -> Table:
+    """A column for each run; a row for each setting that differs."""
+    rows: list[tuple[Value, ...]] = []
+    for key in dict.fromkeys(key for run in runs for key in run.settings):
+        values = [run.settings.get(key) for run in runs]
+        if not key.startswith("output.") and any(value != values[0] for value in values):
+            rows.append((key, *map(_cell, values)))
+    columns = ("what", *(run.name for run in runs))
+    note = "" if rows else "All settings are equal."
+    return Table("settings", "Settings that differ", columns, rows, note)
 
 
 def _cell(value: Any) -> Value:
@@ -186,11 +247,13 @@ def charts_of(runs: Sequence[Run]) -> list[Chart]:
         if name == "loss" or name.endswith("_learning_rate") or name.startswith("val_")
     ]
     skipped = {"val_num_rows", "val_sum_weight", "val_mean_label"}
+    shown.sort(key=lambda name: (name.endswith("_learning_rate"), name == "loss"))
     return [_chart(name, runs) for name in shown if name not in skipped]
 
 
 def _chart(name: str, runs: Sequence[Run]) -> Chart:
-    with drawing(f"curve-{name}", f"{name.replace('_', ' ')} by step, of each run") as canvas:
+    title = name.replace("val_", "validation ", 1).replace("_", " ")
+    with drawing(f"curve-{name}", f"{title[0].upper()}{title[1:]} by step, of each run") as canvas:
         axes = canvas.axes
         for i, run in enumerate(runs):
             points = [(r["step"], r[name]) for r in run.history if r.get(name) is not None]
@@ -205,6 +268,6 @@ def _chart(name: str, runs: Sequence[Run]) -> Chart:
         if name.endswith("_learning_rate"):
             canvas.set_log()
         axes.set_xlabel("step")
-        axes.set_ylabel(name.replace("_", " "))
-        axes.legend(loc="best")
+        axes.set_ylabel(title)
+        canvas.legend()
         return canvas.chart()
