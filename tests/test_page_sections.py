@@ -104,3 +104,9 @@ def test_data_without_held_out_rows_has_not_been_compared():
     column["drift"] = {"test": {"js": 0.0}}
     (text,) = text_of("data", data_profile=profile)
     assert text.startswith("No column has drifted")
+
+
+def test_bias_of_classes_is_that_of_their_probability():
+    assert "Bias is mean prediction less mean label." in text_of("slices")[0]
+    (text,) = text_of("slices", task="multiclass")
+    assert "Bias is the mean probability of the predicted class less the share of right" in text

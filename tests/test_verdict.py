@@ -48,6 +48,10 @@ def test_bias_and_its_worst_slice():
         "the most biased slice is a = c (+0.5, +0.25 to +2, 20 rows)."
     )
     assert say(slices={"test": [within]})[1].endswith("; no slice is biased beyond chance.")
+    of_classes = beyond | {"metric": "accuracy"}
+    assert "the most overconfident slice is a = c" in say(slices={"test": [of_classes]})[1]
+    timid = of_classes | {"bias_low": -2, "bias_high": -0.25}
+    assert "the most underconfident slice is a = c" in say(slices={"test": [timid]})[1]
     assert say(metrics={"test": {"rmse": 1.0}})[1] == (
         "Nothing is known of its bias on the test rows."
     )

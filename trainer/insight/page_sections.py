@@ -129,9 +129,14 @@ def _second_folded(tables: Iterable[Table], parts: Sequence[str]) -> list[Table]
 def _slices(report: Found) -> Section:
     found = {part: report.get("slices", {}).get(part) for part in _PARTS}
     found = {part: slices for part, slices in found.items() if slices}
+    bias = (
+        "the mean probability of the predicted class less the share of right ones"
+        if report.get("task") == "multiclass"
+        else "mean prediction less mean label"
+    )
     text = (
-        "Bias is mean prediction less mean label. Worst first: those whose 95% interval, widened "
-        "for the number of slices, keeps clear of 0 are biased beyond chance."
+        f"Bias is {bias}. Worst first: those whose 95% interval, widened for the number of slices, "
+        "keeps clear of 0 are biased beyond chance."
     )
     return Section(
         "slices",

@@ -79,8 +79,11 @@ def _worst_slice(slices: Any) -> str:
     for one in slices:
         low, high = one.get("bias_low"), one.get("bias_high")
         if low is not None and high is not None and (low > 0 or high < 0):
+            worst = "biased"
+            if one.get("metric") == "accuracy":  # The bias is of the model's trust in its classes.
+                worst = "overconfident" if low > 0 else "underconfident"
             return (
-                f"the most biased slice is {one['column']} = {one['value']} "
+                f"the most {worst} slice is {one['column']} = {one['value']} "
                 f"({_signed(one['bias'])}, {_signed(low)} to {_signed(high)}, "
                 f"{one['rows']:,} rows)"
             )
