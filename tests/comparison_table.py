@@ -34,6 +34,29 @@ def write_table(path, num_rows, seed):
             )
 
 
+def make_class_config(folder, num_rows=600):
+    """The config of a table whose label is one of three classes, by x, and its path."""
+    for seed, name in enumerate(("train", "validation", "test")):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=num_rows)
+        kind = np.array(["low", "middle", "top"])[
+            np.digitize(x + 0.3 * rng.normal(size=num_rows), [-0.5, 1])
+        ]
+        lines = [f"{a:.4f},{b},{1 + i % 2}" for i, (a, b) in enumerate(zip(x, kind, strict=True))]
+        (folder / f"{name}.csv").write_text("\n".join(["x,kind,w", *lines, ""]))
+    values = {
+        "data": {name: str(folder / f"{name}.csv") for name in ("train", "validation", "test")},
+        "label": {"column": "kind", "task": "multiclass"},
+        "columns": {"x": "numeric", "w": "weight"},
+        "model": {"hidden_units": [8]},
+        "training": {"epochs": 5, "batch_size": 32},
+        "output": {"job_dir": str(folder / "run")},
+    }
+    path = folder / "classes.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return parse_config(values, "test"), path
+
+
 def make_config(folder, num_rows=600, **sections):
     """The config of such a table in three files, and its path."""
     for seed, name in enumerate(("train", "validation", "test")):

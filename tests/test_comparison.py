@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from comparison_table import make_config
+from comparison_table import make_class_config, make_config
 from runs import run_script
 
 from trainer.compare.comparison import describe, describe_difference
@@ -38,6 +38,19 @@ def test_the_models_figures_are_those_of_its_served_form(compared):
         assert metrics["log_loss"] == pytest.approx(report["metrics"]["test"]["log_loss"], abs=1e-5)
     means = {name: np.mean([m[name] for m in found["by_seed"]]) for name in found["metrics"]}
     assert found["metrics"] == pytest.approx(means)
+
+
+@pytest.mark.slow
+def test_models_of_classes_are_compared(tmp_path):
+    _, path = make_class_config(tmp_path)
+    done = run_script("compare.py", f"--config={path}", "--seeds=1", "--tuned=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "run" / "compare.json").read_text())["contenders"]
+    assert list(found) == ["model", "boosted trees", "tuned trees", "linear", "constant"]
+    report = json.loads((tmp_path / "run" / "seed_1" / "report.json").read_text())
+    for name, value in found["model"]["metrics"].items():
+        assert value == pytest.approx(report["metrics"]["test"][name], rel=1e-5)
+    assert found["model"]["metrics"]["log_loss"] < 0.6 * found["constant"]["metrics"]["log_loss"]
 
 
 @pytest.mark.parametrize(

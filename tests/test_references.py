@@ -100,6 +100,25 @@ def test_tuning_needs_validation_rows():
         tuned_trees({"train": data["train"]}, "binary", 3)
 
 
+@pytest.mark.parametrize("seen", [[0, 1, 2], [0, 2]])
+def test_classes_that_a_part_alone_has_are_the_least_likely(seen):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(300, 1))
+    label = np.array(seen)[np.digitize(x[:, 0], [0.0, 0.7][: len(seen) - 1])]
+
+    def table(label):
+        values = (x, label.astype(np.float32), np.ones(300, np.float32))
+        return PlainTable(*values, ("x",), (False,))
+
+    data = {"train": table(label), "test": table(np.full(300, 3))}
+    found = linear_model(data, "multiclass").scores["test"]
+    assert found.shape == (300, 4)
+    assert (found.argmax(axis=1) == label).mean() > 0.95
+    absent = [k for k in range(4) if k not in seen]
+    np.testing.assert_array_equal(found[:, absent].max(axis=1), found.min(axis=1))
+    assert boosted_trees(data, "multiclass", num_threads=1).scores["test"].shape == (300, 4)
+
+
 @pytest.mark.parametrize("task", ["regression", "binary"])
 def test_the_linear_model_is_that_of_one_hot_categories_and_scaled_numbers(task):
     data = tables(task)

@@ -137,9 +137,9 @@ class ModelConfig(Section):
         "the exported model take all classes.",
     )
     num_sampled: Annotated[Int, Field(ge=1, le=65_536)] = Field(
-        512,
+        1024,
         description="softmax sampled: classes that a step draws, the same for all rows, by their "
-        "frequency; 64 are faster and learn less.",
+        "frequency; fewer are faster and learn less.",
     )
 
     def check(self) -> None:

@@ -99,7 +99,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     }
     for name in chosen:
         changed = PIECES[name].change(config)
-        if changed == config or (name == "mse" and config.label.task == "binary"):
+        if changed == config or (name == "mse" and config.label.task != "regression"):
             continue
         one = train_model(
             in_folder(changed, below(config, name)), options.seeds, parts, rows.part, name

@@ -1,6 +1,6 @@
 """What is compared: the model of each seed by its exported form, and the references.
 
-Axes: R rows.
+Axes: R rows, K classes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from trainer import data_files, metrics, model, storage
+from trainer.answers import MOST_PROBABILITIES
 from trainer.blocks import DataPart, open_parts
+from trainer.class_metrics import log_softmax
 from trainer.compare.intervals import Interval, paired_differences, trimmed_rmse
 from trainer.compare.plain_table import PlainReader, PlainTable
 from trainer.compare.references import Reference, boosted_trees, linear_model, tuned_trees
-from trainer.compare.served_scores import served_scores
+from trainer.compare.served_scores import LEAST_PROBABILITY, served_scores
 from trainer.config import Config, OutputConfig
 from trainer.data_files import Part
 from trainer.errors import UserError
@@ -24,12 +26,16 @@ from trainer.label import Task
 from trainer.run_folder import RunFolder
 
 # By task, in the order of the table. trimmed_rmse: without the worst 1% of the rows.
-COMPARED = {"regression": ("rmse", "mae", "trimmed_rmse"), "binary": ("auc", "log_loss")}
+COMPARED = {
+    "regression": ("rmse", "mae", "trimmed_rmse"),
+    "binary": ("auc", "log_loss"),
+    "multiclass": ("log_loss", "accuracy"),
+}
 LOWER_IS_BETTER = frozenset({"rmse", "mae", "trimmed_rmse", "log_loss"})
 
 
 class Contender(NamedTuple):
-    """Scores (R,) on the judged rows for each seed; mean seconds of a whole training."""
+    """Scores, (R,) or (R, K), on the judged rows by seed; mean seconds of a whole training."""
 
     name: str
     scores: tuple[np.ndarray, ...]
@@ -53,10 +59,11 @@ def open_rows(config: Config, group: str | None) -> tuple[dict[Part, DataPart], 
         UserError: neither is there, `group` is no column that the config reads, or the label is
             not compared.
     """
-    if config.label.task not in COMPARED or config.label.transform != "none":
+    label = config.label
+    if label.task not in COMPARED or label.transform != "none" or label.columns:
         raise UserError(
-            f"a comparison knows label.task {' and '.join(COMPARED)} without label.transform; "
-            f"received {config.label.task} with transform {config.label.transform}"
+            f"a comparison knows label.task {', '.join(COMPARED)} of one column without "
+            f"label.transform; received {label.task} with transform {label.transform}"
         )
     files = data_files.find_files(config.data, below(config, "sample"))
     parts = open_parts(config, files)
@@ -66,6 +73,8 @@ def open_rows(config: Config, group: str | None) -> tuple[dict[Part, DataPart], 
             "a comparison needs rows that training does not see; give data.test or "
             "data.test_fraction"
         )
+    if label.task == "multiclass":
+        _tell_classes(parts)
     part = parts[judged]
     labels, weights, groups = [], [], []
     for block in part.blocks():
@@ -80,6 +89,23 @@ def open_rows(config: Config, group: str | None) -> tuple[dict[Part, DataPart], 
             groups += block.columns[group].to_pylist()
     numbers = np.unique(np.array(groups, str), return_inverse=True)[1] if group else None
     return parts, Rows(judged, np.concatenate(labels), np.concatenate(weights), numbers)
+
+
+def _tell_classes(parts: Mapping[Part, DataPart]) -> None:
+    """Let all parts know the classes of the training rows.
+
+    Raises:
+        UserError: they are too many to be served with all their probabilities.
+    """
+    statistics = parts["train"].statistics()
+    if len(statistics.classes) > MOST_PROBABILITIES:
+        raise UserError(
+            f"a comparison needs the probabilities of all classes, which a model serves of up to "
+            f"{MOST_PROBABILITIES}; this label has {len(statistics.classes)}. Use the metrics of "
+            "report.json"
+        )
+    for part in parts.values():
+        part.know_classes(statistics)
 
 
 def train_model(
@@ -122,6 +148,14 @@ def measure(
     """The compared metrics of scores, as `served_scores` gives them; NaN where not defined."""
     if task == "binary":
         found = metrics.binary_metrics(label, score, weight)
+    elif task == "multiclass":
+        number_R = label.astype(np.int64)
+        loss_R = -log_softmax(score)[np.arange(len(score)), number_R]
+        is_right_R = score.argmax(axis=1) == number_R
+        found = {
+            "log_loss": float(np.average(loss_R, weights=weight)),
+            "accuracy": float(np.average(is_right_R, weights=weight)),
+        }
     else:
         found = metrics.regression_metrics(label, score, weight)
         found["trimmed_rmse"] = trimmed_rmse(label, score, weight)
@@ -163,6 +197,12 @@ def _config_of_run(config: Config, seed: int) -> Config:
 
 
 def _constant(train: PlainTable, judged: PlainTable, task: Task) -> Contender:
+    if task == "multiclass":
+        num_classes = int(max(train.label.max(), judged.label.max())) + 1
+        mass_K = np.bincount(train.label.astype(np.int64), train.weight, num_classes)
+        score_K = np.log(np.maximum(mass_K / mass_K.sum(), LEAST_PROBABILITY))
+        scores = np.tile(score_K, (len(judged.label), 1))
+        return Contender("constant", (scores,), 0.0, "training shares")
     mean = float(np.average(train.label, weights=train.weight))
     score = mean if task == "regression" else float(np.log(mean) - np.log1p(-mean))
     return Contender("constant", (np.full(len(judged.label), score),), 0.0, "training mean")

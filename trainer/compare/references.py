@@ -1,9 +1,9 @@
 """What a model is compared with: LightGBM, untuned or tuned, and a linear model, on a plain table.
 
 Both get the columns of the config, distances of geo columns included; neither gets its crosses or
-buckets. Scores are logits of a binary task, values of a regression.
+buckets. Scores are logits of a binary task and of classes, values of a regression.
 
-Axes: R rows, C columns.
+Axes: R rows, C columns, K classes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Tables = Mapping[Part, PlainTable]
 
 
 class Reference(NamedTuple):
-    """Scores (R,) float64 by part, and the seconds of training, without imports and reading."""
+    """Scores (R,) or (R, K) float64 by part; seconds of training, without imports and reading."""
 
     scores: dict[Part, np.ndarray]
     seconds: float
@@ -109,13 +109,14 @@ def _train_trees(tables: Tables, task: Task, num_threads: int, options: Mapping[
     train, validation = tables["train"], tables.get("validation")
     categories = [i for i, is_category in enumerate(train.is_category) if is_category]
     parameters: dict[str, Any] = {
-        "objective": "binary" if task == "binary" else "regression",
+        "objective": task,
         "learning_rate": LEARNING_RATE,
         "num_leaves": NUM_LEAVES,
         "num_threads": num_threads,
         "seed": 1,
         "deterministic": True,
         "verbosity": -1,
+        **({"num_class": _num_classes(tables)} if task == "multiclass" else {}),
         **options,
     }
 
@@ -176,15 +177,33 @@ def linear_model(tables: Tables, task: Task) -> Reference:
             ("categories", categories, np.flatnonzero(is_category)),
         ]
     )
-    line = LogisticRegression(max_iter=300) if task == "binary" else Ridge()
+    line = Ridge() if task == "regression" else LogisticRegression(max_iter=300)
     began = time.monotonic()
     line.fit(encode.fit_transform(train.values), train.label, sample_weight=train.weight)
     seconds = time.monotonic() - began
     score: Callable[[Any], np.ndarray] = (
-        line.decision_function if task == "binary" else line.predict
+        line.predict if task == "regression" else line.decision_function
     )
     scores = {part: score(encode.transform(t.values)) for part, t in tables.items()}
+    if task == "multiclass":
+        classes = line.classes_.astype(int)
+        scores = {p: _of_classes(s, classes, _num_classes(tables)) for p, s in scores.items()}
     return Reference(scores, seconds, f"{line.coef_.size} weights")
+
+
+def _num_classes(tables: Tables) -> int:
+    """K, of which the training rows may not have all."""
+    return int(max(table.label.max() for table in tables.values())) + 1
+
+
+def _of_classes(scores: np.ndarray, classes: np.ndarray, num_classes: int) -> np.ndarray:
+    """(R, K) logits of a linear model that knows some classes, or the one logit of two."""
+    if scores.ndim == 1:
+        scores = np.column_stack([np.zeros(len(scores)), scores])
+    # A class that it has not seen is as unlikely to it as the least likely one.
+    found = np.repeat(scores.min(axis=1, keepdims=True), num_classes, axis=1)
+    found[:, classes] = scores
+    return found
 
 
 @contextlib.contextmanager
