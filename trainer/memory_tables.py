@@ -87,7 +87,11 @@ def _with_texts(frame: Any) -> Any:
         for name, dtype in frame.dtypes.items()
     }
     odd = [name for name, kind in kinds.items() if kind.startswith(("interval", "period"))]
-    return frame.astype({name: "string" for name in odd})
+    frame = frame.copy(deep=False) if odd else frame
+    for name in odd:
+        # As to_csv writes them.
+        frame[name] = frame[name].map(str, na_action="ignore")
+    return frame
 
 
 def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
