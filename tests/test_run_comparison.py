@@ -135,12 +135,13 @@ def test_of_folds_the_mean(job_dirs, tmp_path):
 
 def test_of_schemas_that_differ_the_terminal_shows_the_first_settings(tmp_path, capsys):
     folders = [leave_run(tmp_path / name, 0.1, 1.0) for name in "ab"]
-    columns = "".join(f"  c{i}: {{kind: numeric}}\n" for i in range(60))
+    columns = "".join(f"  c{i}: {{kind: numeric, buckets: 3}}\n" for i in range(60))
     with open(tmp_path / "b" / "config.yaml", "a") as file:
         file.write(f"columns:\n{columns}")
     run_comparison.main([*folders, f"--out={tmp_path}/p.html"])
     printed = capsys.readouterr().out
     assert "columns.c39.kind" in printed and "columns.c40.kind" not in printed
     assert "and 20 settings more" in printed
+    assert "columns.c0.buckets" not in printed  # It says no more than that the column is there.
     assert "columns.c59.kind" in (tmp_path / "p.html").read_text()
     assert "columns.c59.kind" in (tmp_path / "p.csv").read_text()

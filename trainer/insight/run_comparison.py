@@ -197,15 +197,32 @@ _TOTALS = ("kept_step", "last_step", "stopped_by", "num_weights", "examples_per_
 
 
 def settings_of(runs: Sequence[Run]) -> Table:
-    """A column for each run; a row for each setting that differs."""
+    """A column for each run; a row for each setting that differs.
+
+    Of a data column that a run does not have, its kind alone.
+    """
     rows: list[tuple[Value, ...]] = []
+    columns_of = [{_column_of(key) for key in run.settings} for run in runs]
+    shared = set.intersection(*columns_of)
     for key in dict.fromkeys(key for run in runs for key in run.settings):
+        if _column_of(key) not in shared and not key.endswith(".kind"):
+            continue
         values = [run.settings.get(key) for run in runs]
         if not key.startswith("output.") and any(value != values[0] for value in values):
             rows.append((key, *map(_cell, values)))
     columns = ("what", *(run.name for run in runs))
     note = "" if rows else "All settings are equal."
     return Table("settings", "Settings that differ", columns, rows, note)
+
+
+def _column_of(key: str) -> str:
+    """The data column of a setting; '' of others.
+
+    >>> _column_of("columns.age.kind"), _column_of("training.seed")
+    ('age', '')
+    """
+    section, _, rest = key.partition(".")
+    return rest.partition(".")[0] if section == "columns" else ""
 
 
 def _cell(value: Any) -> Value:
