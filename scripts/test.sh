@@ -5,4 +5,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 use_environment cpu,dev
 cd "$repository_dir"
-run python -m pytest --numprocesses=auto --dist=loadfile "$@"
+run python -m pytest --numprocesses=auto --dist=worksteal "$@"

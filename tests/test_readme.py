@@ -60,7 +60,7 @@ def test_the_config_that_init_writes_for_it_trains_as_it_stands(trained, tmp_pat
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "people.tuning.yaml").exists()
 
-    done = run_task("--config=people.yaml", "--baseline=none", cwd=tmp_path)
+    done = run_task("--config=people.yaml", "--baseline=none", "--report=none", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     report = read_report(tmp_path / "runs" / "people")
@@ -89,7 +89,7 @@ def test_the_workflows_parameters_describe_a_table(trained, tmp_path):
     # Every other piece between fences is a block.
     block = next(piece for piece in README.split("```")[1::2] if "--compat" in piece)
     arguments = shlex.split(block.replace("\\\n", " "))[3:]
-    done = run_task(*arguments, "--max_steps=60", cwd=tmp_path)
+    done = run_task(*arguments, "--max_steps=60", "--report=none", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = read_report(tmp_path / "runs" / "google_wide_and_deep")
     assert report["last_step"] == 60
