@@ -16,13 +16,14 @@ import pyarrow as pa
 from trainer.cells import Problem
 from trainer.column_summaries import ColumnSummaries
 from trainer.config import Config
+from trainer.data_config import DataConfig
 from trainer.data_files import Part, format_of
 from trainer.features import FeatureEncoder
 from trainer.input_columns import read_columns
 from trainer.labels import LabelEncoder, with_classes
 from trainer.memory_tables import DataFile
 from trainer.parallel import map_in_order
-from trainer.reader import BadRows, Block, Source, read_blocks
+from trainer.reader import BadRows, Block, ReadColumn, Source, read_blocks
 from trainer.row_stores import MEGABYTE
 from trainer.rows import pack_rows
 from trainer.schema import Schema
@@ -225,17 +226,7 @@ def open_parts(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> dict[
     columns = read_columns(config)
     readers = {
         name: BlockReader(
-            Source(
-                files=paths,
-                format=data.format,
-                open_tfrecord=TFRecordFile,
-                column_names=data.column_names,
-                delimiter=data.delimiter,
-                decimal_point=data.decimal_point,
-                null_values=data.null_values,
-                columns=columns,
-                limit_rows=data.limit_rows,
-            ),
+            source_of(data, paths, columns),
             max_bad_rows=data.max_bad_rows,
             retain_bytes=data.memory_budget_mb * MEGABYTE // 2,
         )
@@ -251,6 +242,23 @@ def open_parts(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> dict[
         )
         for name in dict.fromkeys([*readers, *splits])
     }
+
+
+def source_of(
+    data: DataConfig, files: tuple[DataFile, ...], columns: tuple[ReadColumn, ...]
+) -> Source:
+    """Files that are written as the config says."""
+    return Source(
+        files=files,
+        columns=columns,
+        format=data.format,
+        open_tfrecord=TFRecordFile,
+        column_names=data.column_names,
+        delimiter=data.delimiter,
+        decimal_point=data.decimal_point,
+        null_values=data.null_values,
+        limit_rows=data.limit_rows,
+    )
 
 
 def _has_header(source: Source, file: DataFile) -> bool:

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from trainer import storage
+from trainer.blocks import source_of
 from trainer.config import Config, parse_config
 from trainer.data_files import format_of
 from trainer.errors import UserError
@@ -110,21 +111,8 @@ class _Shards:
 
 def _blocks_of(files: Sequence[str], config: Config) -> Iterator[pa.Table]:
     """The rows as a config describes them."""
-    data = config.data
-    yield from _read(
-        Source(
-            files=tuple(files),
-            format=data.format,
-            open_tfrecord=TFRecordFile,
-            columns=read_columns(config),
-            column_names=data.column_names,
-            delimiter=data.delimiter,
-            decimal_point=data.decimal_point,
-            null_values=data.null_values,
-            limit_rows=data.limit_rows,
-        ),
-        data.max_bad_rows,
-    )
+    source = source_of(config.data, tuple(files), read_columns(config))
+    yield from _read(source, config.data.max_bad_rows)
 
 
 def _read(source: Source, max_bad_rows: int = 0) -> Iterator[pa.Table]:

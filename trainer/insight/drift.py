@@ -5,6 +5,7 @@ Needs nothing but the exported model: its statistics.json and id_counts.json.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trainer import storage
+from trainer.blocks import source_of
 from trainer.column_summaries import ColumnSummaries
 from trainer.config import Config
 from trainer.errors import UserError, nearest
@@ -20,9 +22,8 @@ from trainer.features import FeatureEncoder
 from trainer.input_columns import input_columns
 from trainer.insight.column_shifts import Kind, TableProfile, column_shifts
 from trainer.insight.id_counts import count_ids, named_counts, uncounted_features
-from trainer.reader import BadRows, Source, read_blocks
+from trainer.reader import BadRows, read_blocks
 from trainer.splits import row_ids
-from trainer.tfrecord_files import TFRecordFile
 from trainer.trained_embeddings import read_encoder, read_model_config
 
 # Of all tables without any drift, one in twenty has a column that chance puts beyond the bound.
@@ -105,22 +106,14 @@ def _profile_files(
     config: Config, encoder: FeatureEncoder, patterns: Sequence[str]
 ) -> TableProfile:
     """One pass over the files."""
-    data = config.data
     columns = {name: column for name, column in input_columns(config).items() if name != config.key}
-    source = Source(
-        files=tuple(file for pattern in patterns for file in storage.list_files(pattern)),
-        columns=tuple(columns.values()),
-        format=data.format,
-        open_tfrecord=TFRecordFile,
-        column_names=data.column_names,
-        delimiter=data.delimiter,
-        decimal_point=data.decimal_point,
-        null_values=data.null_values,
-    )
+    files = tuple(file for pattern in patterns for file in storage.list_files(pattern))
+    source = source_of(config.data, files, tuple(columns.values()))
+    source = dataclasses.replace(source, limit_rows=0)
     summaries = ColumnSummaries(config, labels=None)
 
     def encoded() -> Iterator[np.ndarray]:
-        for block in read_blocks(source, BadRows(data.max_bad_rows)):
+        for block in read_blocks(source, BadRows(config.data.max_bad_rows)):
             summaries.take(summaries.summarize(block.columns, row_ids(block)))
             yield encoder.encode_block(block.columns).ids
 
