@@ -113,3 +113,13 @@ def test_readme_names_only_files_that_exist():
 
     assert named
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_contributing_names_only_modules_that_exist():
+    rows = re.findall(r"(?m)^\| (`.*?`) \|", (ROOT / "CONTRIBUTING.md").read_text())
+
+    named = {name for row in rows for name in re.findall(r"`([\w*/]+)`", row)}
+
+    assert len(named) > 50
+    trainer = ROOT / "trainer"
+    assert {n for n in named if not [*trainer.glob(f"{n}.py"), *trainer.glob(n)]} == set()
