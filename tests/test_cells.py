@@ -7,6 +7,7 @@ import pytest
 
 from trainer.cells import (
     ARROW_TYPES,
+    Problem,
     ReadColumn,
     check_rules,
     convert_text,
@@ -100,8 +101,7 @@ def test_number_does_not_depend_on_its_neighbours(dtype, texts):
 def test_bytes_that_are_not_utf8_are_a_problem():
     texts, problems = decode_utf8(pa.array([b"a", b"\xff", None]), ReadColumn("c", "string"))
     assert texts.to_pylist() == ["a", None, None]
-    assert [problem[:2] for problem in problems] == [(1, "column c: b'\\xff' is not UTF-8")]
-    assert "iconv" in problems[0].advice
+    assert problems == [Problem(1, "column c: b'\\xff' is not UTF-8")]
 
 
 def broken(values, column):

@@ -170,8 +170,15 @@ def test_rules_for_texts_and_for_numbers_as_classes(write):
     ]
 
 
+def test_three_examples_of_a_reason_are_kept(write):
+    path = write(GOOD_TEXT + "?,,,\n" * 4 + "!,,,\n" + "?,,,\n")
+    bad_rows = read(path, limit=6)[1]
+    shown = [(row, "?") for row in (5, 6, 7)] + [(9, "!")]
+    assert reasons(bad_rows, path) == [f":{r} label fare: {c!r} is not a number" for r, c in shown]
+
+
 def test_only_ten_examples_are_kept(write):
-    path = write(GOOD_TEXT + "?,,,\n" * 25)
+    path = write(GOOD_TEXT + "".join(f"?{i},,,\n" for i in range(25)))
     with pytest.raises(
         UserError, match=r"^25 bad rows so far, .* is 24: .*:14 label[^;]*; \.\.\.\."
     ):

@@ -36,7 +36,6 @@ _SHOWN_CHARACTERS = 60
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _COMMA_ADVICE = "Decimal commas are read with data.decimal_point: ','"
 _MISSING_ADVICE = "A text that stands for a missing value belongs in data.null_values"
-_ENCODING_ADVICE = "Save the file as UTF-8: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW_FILE"
 
 
 class ReadColumn(NamedTuple):
@@ -109,8 +108,7 @@ def decode_utf8(cells: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Pro
                 texts.append(None if cell is None else cell.decode())
             except UnicodeDecodeError:
                 texts.append(None)
-                reason = f"{_name(column)}: {shorten(cell)} is not UTF-8"
-                problems.append(Problem(row, reason, _ENCODING_ADVICE))
+                problems.append(Problem(row, f"{_name(column)}: {shorten(cell)} is not UTF-8"))
         return pa.array(texts, pa.string()), problems
 
 

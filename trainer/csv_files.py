@@ -38,6 +38,7 @@ from trainer.vectors import text_vectors
 BLOCK_BYTES = 4 << 20
 # A longer record is taken for a quoted value that never ends.
 MAX_RECORD_BYTES = 16 << 20
+_ENCODING_ADVICE = "Save the file as UTF-8: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW_FILE"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -183,7 +184,7 @@ class CsvFile:
             else:
                 point = self._format.decimal_point
                 arrays[column.name], unreadable = convert_text(text, column, nulls, point)
-            problems += undecodable + unreadable
+            problems += [p._replace(advice=_ENCODING_ADVICE) for p in undecodable] + unreadable
         rows = check_rows(arrays, self._columns, table.num_rows, problems)
         found = [problem._replace(row=int(numbers[problem.row])) for problem in rows.problems]
         return rows._replace(

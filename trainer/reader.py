@@ -28,6 +28,8 @@ from trainer.parquet_files import ParquetFile, TableFile
 __all__ = ["BadRows", "Block", "ReadColumn", "Source", "read_blocks"]
 
 MAX_EXAMPLES = 10
+# Of one reason: that a whole column is wrong is told by three rows as well as by ten.
+MAX_EXAMPLES_ALIKE = 3
 
 _logger = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ class BadRows:
         """Allow up to `limit` bad rows."""
         self.limit = limit
         self.count = 0
-        self.examples: list[str] = []  # the first ten as "FILE:ROW reason"
+        self.examples: list[str] = []  # the first ten, three of a reason, as "FILE:ROW reason"
 
     def record(self, path: str, problems: Sequence[Problem], first_row: int = 0) -> None:
         """Count bad rows of a file.
@@ -104,8 +106,11 @@ class BadRows:
             UserError: there are now more than `limit`.
         """
         self.count += len(problems)
-        for problem in problems[: MAX_EXAMPLES - len(self.examples)]:
-            self.examples.append(f"{path}:{first_row + problem.row + 1} {problem.reason}")
+        for problem in problems:
+            if len(self.examples) == MAX_EXAMPLES:
+                break
+            if sum(e.endswith(problem.reason) for e in self.examples) < MAX_EXAMPLES_ALIKE:
+                self.examples.append(f"{path}:{first_row + problem.row + 1} {problem.reason}")
         if self.count > self.limit:
             rest = "; ..." if self.count > len(self.examples) else ""
             advice = next((f"{p.advice}. Else mend" for p in problems if p.advice), "Mend")
