@@ -168,6 +168,13 @@ def test_lists_of_different_lengths_need_a_config(tmp_path):
         convert([str(tmp_path / "a.tfrecord")], str(tmp_path / "b.parquet"))
 
 
+def test_whole_numbers_of_different_lengths_are_joined_as_texts_are(tmp_path):
+    pa.parquet.write_table(pa.table({"ids": [[7], [], [1, -20, 3]]}), tmp_path / "a.parquet")
+    convert([str(tmp_path / "a.parquet")], str(tmp_path / "a.tfrecord"))
+    convert([str(tmp_path / "a.tfrecord")], str(tmp_path / "b.csv"))
+    assert (tmp_path / "b.csv").read_text().splitlines() == ['"ids"', '"7"', "", '"1|-20|3"']
+
+
 def test_command_shows_progress_and_says_what_it_wrote(tmp_path):
     pa.parquet.write_table(TYPED, tmp_path / "a.parquet")
 

@@ -269,7 +269,8 @@ def _local(path: str) -> Iterator[str]:
 def columns_of(path: str) -> tuple[ReadColumn, ...]:
     """What the first records have, in the order of their names, to read all of it.
 
-    A list of numbers is a vector, one of texts is joined by `|`.
+    A list of numbers is a vector; one of texts, or of so many whole numbers in one record and
+    others in another, as of ids, is joined by `|`.
 
     Raises:
         UserError: the file cannot be read, or has lists of numbers of different lengths.
@@ -287,6 +288,8 @@ def _column_of(path: str, name: str, lengths: dict[str, set[int]]) -> ReadColumn
     sizes = set().union(*lengths.values()) - {0}
     if "bytes_list" in lengths:
         return ReadColumn(name, "string", delimiter="|" if max(sizes, default=1) > 1 else None)
+    if len(sizes) > 1 and set(lengths) == {"int64_list"}:
+        return ReadColumn(name, "string", delimiter="|")
     if len(sizes) > 1:
         raise UserError(
             f"{path}: feature {name!r} has lists of {min(sizes)} to {max(sizes)} numbers; only a "
