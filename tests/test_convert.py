@@ -120,7 +120,7 @@ def test_texts_of_csv_that_are_no_numbers_stay_as_they_are(tmp_path):
 def test_nothing_is_left_of_a_conversion_that_fails(tmp_path):
     (tmp_path / "a.csv").write_text("x\n" + "1\n" * 600_000 + "one\n")
 
-    with pytest.raises(UserError, match=r"cannot read .*a.csv: .*; a --config says what types"):
+    with pytest.raises(UserError, match=r"cannot read .*a.csv: .*; a --config says delimiter"):
         convert([str(tmp_path / "a.csv")], str(tmp_path / "out" / "a.parquet"))
 
     assert not (tmp_path / "out").exists()

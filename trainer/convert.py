@@ -145,8 +145,8 @@ def _tables_of(files: Sequence[str]) -> Iterator[pa.Table]:
                 yield from (pa.Table.from_batches([batch]) for batch in batches)
         except (pa.ArrowException, OSError) as error:
             raise UserError(
-                f"cannot read {path}: {' '.join(str(error).split())}; a --config says delimiter, types "
-                "and how many bad rows there are"
+                f"cannot read {path}: {' '.join(str(error).split())}; a --config says delimiter, "
+                "types and how many bad rows there are"
             ) from error
 
 
