@@ -53,17 +53,6 @@ def layers_of(model: tf.keras.Model) -> list[Layer]:
     return layers
 
 
-def num_operations(layers: Sequence[Layer], batch_size: int) -> int:
-    """Additions and multiplications of one step's matrix products.
-
-    >>> num_operations([Layer(3, 2), Layer(5, 2, copies=4, inputs_learn=False)], 10)
-    1960
-    """
-    return sum(
-        2 * batch_size * i * o * copies * (3 if learn else 2) for i, o, copies, learn in layers
-    )
-
-
 def gemm_examples_per_second(layers: Sequence[Layer], batch_size: int) -> float:
     """Examples of a step that would only multiply: forward, weight and input gradients of `layers`.
 

@@ -26,15 +26,14 @@ def test_products_are_those_of_forward_and_backward_pass():
     assert (x @ w).shape == g.shape == (4, rows, 2)
     np.testing.assert_allclose(x_turned @ g, np.einsum("cbi,cbo->cio", x, g), 1e-5)
     np.testing.assert_allclose(g_again @ w_turned, np.einsum("cbo,cio->cbi", g, w), 1e-5)
-    flops = sum(2 * a.size * b.shape[-1] for a, b in ceilings._products(layer, rows))
-    assert ceilings.num_operations([layer], rows) == flops
 
 
 def test_twice_the_batch_takes_longer_and_no_machine_multiplies_at_once():
     layers = [Layer(256, 256)]
     small, large = (ceilings.gemm_examples_per_second(layers, n) for n in (64, 4096))
     assert 0 < 64 / small < 4096 / large
-    assert ceilings.num_operations(layers, 1) * large < 1e14
+    # Three products of 256 x 256 a row: forward, and the gradients of weights and inputs.
+    assert 3 * 2 * 256**2 * large < 1e14
 
 
 @pytest.mark.parametrize(
