@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure a sampled softmax beside the full one: the time of a step, and what is learned.
 
-    python scripts/benchmark_softmax.py                    20,000 classes
+    python scripts/benchmark_softmax.py                    20,000 classes: 7 minutes on 2 cores
     python scripts/benchmark_softmax.py --planted=peaked --classes=2000 --num_sampled=512,1024
     python scripts/benchmark_softmax.py --batch_size=1024 --steps=40     the time of a larger step
 
@@ -259,11 +259,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--planted", choices=PLANTED, default="spread", help="what there is to learn"
     )
     parser.add_argument("--classes", type=int, default=20_000)
-    parser.add_argument("--rows", type=int, default=400_000)
-    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--rows", type=int, default=256_000)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch_size", type=int, default=256)
     parser.add_argument("--wide_learning_rate", type=float, default=20.0)
-    parser.add_argument("--num_sampled", type=numbers, default=[512, 1024, 2048])
+    parser.add_argument("--num_sampled", type=numbers, default=[1024, 2048])
     parser.add_argument("--seeds", type=numbers, default=[1], help="of the table and the weights")
     return parser.parse_args(argv)
 

@@ -214,6 +214,13 @@ def test_what_is_learned_is_within_one_percent_of_the_full_softmax():
 
 
 @pytest.mark.slow
+def test_of_twenty_thousand_classes_a_step_is_three_times_as_fast():
+    options = ["--batch_size=1024", "--steps=24", "--rows=20000", "--num_sampled=1024"]
+    found = benchmark_softmax.measure(benchmark_softmax.parse(options), 1)
+    assert found["full"]["step_ms"] > 3 * found["sampled 1024"]["step_ms"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("softmax", ["full", "sampled"])
 def test_twenty_thousand_classes_train_and_export(tmp_path, softmax):
     pd = pytest.importorskip("pandas")
