@@ -44,10 +44,12 @@ def written(tmp_path, monkeypatch):
         config=make_config("binary"),
         folder=SimpleNamespace(log_dir=log_dir, model_dir=""),
         state=SimpleNamespace(kept_step=70),
-        program=SimpleNamespace(objective=SimpleNamespace(monitor="log_loss")),
         predictions=kept,
     )
     assert produce(evidence) == {}
+    metrics = {"validation": {"log_loss": 0.25}}
+    report = {"monitor": "log_loss", "metrics": metrics, "kept_step": 70}
+    event_files.write_hparams(evidence.config, report, log_dir)
     return log_dir, kept
 
 
@@ -99,8 +101,10 @@ def test_hyperparameters_are_the_config(written):
     experiment = hparams_metadata.parse_experiment_plugin_data(
         content[hparams_metadata.EXPERIMENT_TAG]
     )
-    (metric,) = experiment.metric_infos
-    assert (metric.name.group, metric.name.tag) == ("validation", "log_loss")
+    metrics = [(metric.name.group, metric.name.tag) for metric in experiment.metric_infos]
+    assert metrics == [("", "kept/log_loss"), ("validation", "log_loss")]
+    (event,) = events.Tensors("kept/log_loss")
+    assert event.step == 70 and tf.make_ndarray(event.tensor_proto) == 0.25
 
 
 def test_the_projector_finds_vectors_and_names(written):

@@ -28,7 +28,7 @@ from trainer.export import export_run
 from trainer.input import rows_of_calls
 from trainer.insight import experiments
 from trainer.insight.evidence import Evidence
-from trainer.insight.insights import collect, present
+from trainer.insight.insights import collect, log_trial, present
 from trainer.insight.layer_probe import LayerProbe, fixed_rows
 from trainer.insight.model_files import model_files
 from trainer.insight.profiler import Profiler
@@ -204,6 +204,8 @@ def train_and_evaluate(
                 "total": time.monotonic() - started,
             },
         )
+        if distribution.is_chief:
+            log_trial(config, summary, folder)
         if makes_report:
             kept = {part: found.kept for part, found in measured.items()}
             evidence = Evidence(config, datasets, program, state, kept, folder, summary)

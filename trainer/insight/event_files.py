@@ -36,14 +36,12 @@ _TRAINING_KEYS = ("batch_size", "epochs", "steps", "patience", "precision", "see
 
 
 def produce(evidence: Evidence) -> Sections:
-    """Write all of it; {}, as it has no part in report.json."""
+    """Write curves and embeddings; {}, as they have no part in report.json."""
     log_dir, step = evidence.folder.log_dir, evidence.state.kept_step
     if evidence.config.label.task == "binary":
         for part, predictions in evidence.predictions.items():
             with _writer(log_dir, part):
                 write_pr_curve(predictions, step)
-    with _writer(log_dir, ""):
-        write_hparams(evidence.config, evidence.program.objective.monitor)
     write_projector(learned_embeddings(evidence), log_dir)
     return {}
 
@@ -102,16 +100,27 @@ def pr_counts(label_B: np.ndarray, probability_B: Vector, weight_B: np.ndarray) 
     return np.stack([positive_T, negative_T, refused_T, missed_T, precision_T, recall_T])
 
 
-def write_hparams(config: Config, monitor: str) -> None:
-    """The options of the model as hyperparameters, into the present writer, which is a run."""
+def write_hparams(config: Config, report: Mapping[str, Any], log_dir: str) -> None:
+    """The options of the model as hyperparameters, with the metric of the kept weights.
+
+    Of trials too, which have no other report: TensorBoard shows them side by side, by the curve of
+    the monitored metric, of which it takes the last value, and by that of the kept weights.
+    """
     from tensorboard.plugins.hparams import api
 
-    hparams = hyperparameters(config)
-    api.hparams_config(
-        hparams=[api.HParam(name) for name in hparams],
-        metrics=[api.Metric(monitor, group="validation", display_name=f"val_{monitor}")],
-    )
-    api.hparams(hparams)
+    hparams, monitor = hyperparameters(config), report["monitor"]
+    kept = report["metrics"].get("validation", {}).get(monitor)
+    with _writer(log_dir, ""):
+        api.hparams_config(
+            hparams=[api.HParam(name) for name in hparams],
+            metrics=[
+                api.Metric(f"kept/{monitor}", display_name=f"kept val_{monitor}"),
+                api.Metric(monitor, group="validation", display_name=f"last val_{monitor}"),
+            ],
+        )
+        api.hparams(hparams)
+        if kept is not None:
+            tf.summary.scalar(f"kept/{monitor}", kept, step=report["kept_step"])
 
 
 def hyperparameters(config: Config) -> dict[str, bool | int | float | str]:

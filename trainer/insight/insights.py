@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from trainer import storage
+from trainer.config import Config
 from trainer.errors import Interrupted
 from trainer.insight import (
     column_insights,
@@ -85,6 +86,16 @@ def present(report: Mapping[str, Any], folder: RunFolder) -> None:
     with _forgiving("page"):
         page_files.write_pages(report, folder.job_dir)
         logger.info("report: %s", storage.join(folder.job_dir, "report.html"))
+
+
+def log_trial(config: Config, report: Mapping[str, Any], folder: RunFolder) -> None:
+    """Hyperparameters and the metric reached, for TensorBoard; a run without a report has them too.
+
+    Raises:
+        Interrupted: a signal came, or Cloud Storage does not answer.
+    """
+    with _forgiving("hyperparameters"):
+        event_files.write_hparams(config, report, folder.log_dir)
 
 
 @contextlib.contextmanager
