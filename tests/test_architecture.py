@@ -25,15 +25,16 @@ ORDER = re.findall(
     trained_embeddings datasets distribution input dropout noise candidates tables lookups exchange
     schedules update_rules clipping optimizers averaging model_size class_tables activations
     normalization cross_network dense_tower piecewise_linear wide_part deep_part network losses
-    number_head class_heads objective kept_weights strategy accumulation program checkpoint
-    evaluation baselines loop tuning observers serving answers parity replay signatures export
-    run_folder run_lock report divergence id_counts column_shifts held_out_rows data_profile
+    number_head class_heads objective kept_weights strategy accumulation training_step program
+    checkpoint evaluation baselines loop tuning observers serving answers parity replay signatures
+    export run_folder run_lock report divergence id_counts column_shifts held_out_rows data_profile
     experiments drift model_files importance evidence column_insights learned_weights confidence
     binary_tables number_tables confusion_tables evaluation_tables row_groups slices fairness
     report_tables next_steps chart_style calibration_chart evaluation_charts run_charts
-    embedding_charts page_sections page model_card page_files origin curves layer_probe health
-    illness training_illnesses data_illnesses doctor event_files profiler verdict run_comparison
-    insights sidecar trained_model model folds task example_records table_sinks convert
+    embedding_charts page_sections page fold_page model_card page_files origin curves layer_probe
+    health illness training_illnesses data_illnesses doctor event_files profiler verdict
+    run_comparison insights sidecar trained_model model folds task example_records table_sinks
+    convert
 
     job_fields job_yaml job_file machines findings check_spec check_pools check_tasks data_sizes
     check_data check_run check_study check_trials check_metric check fake_cloud package trials

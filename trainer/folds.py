@@ -2,6 +2,7 @@
 
 JOB_DIR/fold_1 ... fold_<k>   a whole run each, see run_folder.py
 JOB_DIR/report.json           mean, standard deviation and standard error of each metric
+JOB_DIR/report.html           the same to be looked at
 JOB_DIR/COMPLETE              written last
 """
 
@@ -22,6 +23,7 @@ from trainer import storage
 from trainer.config import Config
 from trainer.data_files import Tables
 from trainer.errors import UserError
+from trainer.insight.fold_page import write_fold_page
 from trainer.model import train_and_evaluate
 from trainer.tuning import MetricReporter
 from trainer.vertex import VertexEnvironment
@@ -88,6 +90,8 @@ def cross_validate(
     }
     _report_to_study(config, environment, report)
     storage.write_text(storage.join(job_dir, "report.json"), json.dumps(report, indent=1))
+    if config.evaluation.report != "none":
+        write_fold_page(report, job_dir)
     storage.write_text(storage.join(job_dir, "COMPLETE"), "")
     for part, metrics in report["metrics"].items():
         for name, found in metrics.items():
