@@ -188,10 +188,12 @@ def test_a_large_table_is_never_read_as_a_whole(large_tables):
     """A table that is read is copied by its next update: its size would show in every step."""
     program = large_tables(True, training={"xla": True})
     rows, ids = tf.zeros((8, ROWS.width), tf.int32), {}
-    for i, lookup in program._sparse.items():
+    for i, lookup in program.step.sparse.items():
         _, ids[i] = merge_ids(lookup.ids(rows[:, : ROWS.num_ids]))
-    step = program._compiled_step.get_concrete_function(rows, tf.constant(0, tf.int64), ids)
-    tables = {v.handle.ref() for i in program._sparse for v in program.optimizer.variables_of(i)}
+    step = program.step._compiled.get_concrete_function(rows, tf.constant(0, tf.int64), ids)
+    tables = {
+        v.handle.ref() for i in program.step.sparse for v in program.optimizer.variables_of(i)
+    }
     inside = {inner.name for outer, inner in step.graph.captures if outer.ref() in tables}
     ops = {op.type for op in step.graph.get_operations() if inside & {t.name for t in op.inputs}}
     assert len(inside) == len(tables) == 15

@@ -1,89 +1,21 @@
-"""trainer.program: a step against gradients by differences, and many steps against one by one."""
+"""trainer.program: many steps of a call against one by one, and what is kept of them."""
 
 import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_network import deep_logits, randomize, short_name, wide_logits
-from tiny_table import LAYOUT, ROWS, make_config, make_program, make_rows
+from tiny_network import deep_logits, weights_of, wide_logits
+from tiny_table import DESCENT, ROWS, make_config, make_program, make_rows, unpack
 
 from trainer.errors import UserError
 from trainer.rows import pack_rows
 
-DESCENT = {
-    "wide_optimizer": "sgd",
-    "deep_optimizer": "sgd",
-    "momentum": 0.0,
-    "wide_learning_rate": 0.3,
-    "deep_learning_rate": 0.1,
-    "ema_decay": 0.0,
-}
 DROPOUT = {"dropout": 0.3, "input_dropout": 0.1}
-
-
-def unpack(rows):
-    floats = rows.view(np.float32).astype(np.float64)
-    num_ids, num_numbers = len(LAYOUT.ids), len(LAYOUT.numbers)
-    return rows[:, :num_ids], floats[:, num_ids : num_ids + num_numbers], *floats[:, -2:].T
-
-
-def weights_of(program):
-    """The model's weights in float64, by layer and name."""
-    return {short_name(w): w.numpy().astype(np.float64) for w in program.model.weights}
-
-
-def numpy_loss(weights, rows, mean_weight, loss):
-    """The mean over rows of w / mean_weight times the loss, from the weights in float64."""
-    ids, numbers, label, weight = unpack(rows)
-    logit = (wide_logits(weights, ids, numbers) + deep_logits(weights, ids, numbers))[:, 0]
-    losses = {
-        # The labels of `make_program` are 0 and 1: mean 0.5, standard deviation 0.5.
-        "mse": ((label - 0.5) / 0.5 - logit) ** 2,
-        "log_loss": np.logaddexp(0.0, np.where(label == 1, -logit, logit)),
-    }[loss]
-    return (losses * weight / mean_weight).sum() / len(rows)
-
-
-def gradient_by_differences(weights, loss_of, size=1e-5):
-    """Central differences of every weight."""
-    gradients = {}
-    for name, value in weights.items():
-        gradients[name] = np.zeros_like(value)
-        for index in np.ndindex(value.shape):
-            moved = [value.copy(), value.copy()]
-            moved[0][index] += size
-            moved[1][index] -= size
-            up, down = (loss_of(weights | {name: v}) for v in moved)
-            gradients[name][index] = (up - down) / (2 * size)
-    return gradients
 
 
 def run(program, rows_SBW, first_step=0):
     return program.train(tf.constant(rows_SBW), first_step)
-
-
-@pytest.mark.parametrize(("task", "loss"), [("regression", "mse"), ("binary", "log_loss")])
-def test_a_step_goes_down_the_gradient_of_the_weighted_mean_loss(task, loss):
-    config = make_config(task, optimizer=DESCENT)
-    program = make_program(config, mean_weight=1.6)
-    rows = make_rows(8, seed=4, task=task)
-    randomize(program.model)  # Initial biases of 0 put a ReLU on its kink, where nothing is smooth.
-    before = weights_of(program)
-    losses = run(program, rows[None])
-
-    def loss_of(weights):
-        return numpy_loss(weights, rows, 1.6, loss)
-
-    assert losses == pytest.approx([loss_of(before)], rel=1e-5)
-    gradients = gradient_by_differences(before, loss_of)
-    after = weights_of(program)
-    assert len(after) == 13
-    for name, value in before.items():
-        is_wide = name in ("table/table", "wide/numbers", "wide/bias")
-        expected = value - (0.3 if is_wide else 0.1) * gradients[name]
-        np.testing.assert_allclose(after[name], expected, rtol=1e-4, atol=2e-6, err_msg=name)
-        assert not np.array_equal(after[name], value), name
 
 
 @pytest.fixture(scope="module")

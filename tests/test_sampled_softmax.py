@@ -112,7 +112,7 @@ def test_a_step_moves_the_own_and_the_drawn_classes_alone():
     drawn = {}
     for num_sampled in (2, 5):
         program = make_program(num_sampled=num_sampled)
-        seed = tf.constant([program._seed, 0])
+        seed = tf.constant([program.step._seed, 0])
         drawn[num_sampled] = program.objective.draw(seed).numpy()
         assert len(drawn[num_sampled]) == num_sampled
         before = by_name(program)

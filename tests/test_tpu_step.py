@@ -56,7 +56,7 @@ def types_of(nodes):
 
 def step_and_prediction(program):
     rows = tf.TensorSpec((BATCH, program.layout.width), tf.int32)
-    step = tf.function(program._replica_step, autograph=False)
+    step = tf.function(program.step.run, autograph=False)
     return {
         "step": graph_of(step, rows, tf.TensorSpec((), tf.int64)),
         "prediction": graph_of(program.predict, rows),
@@ -74,7 +74,7 @@ def test_step_and_prediction_have_static_shapes_no_strings_and_no_updates_by_row
 
 
 def test_the_step_compiles_with_dropout(program):
-    step = tf.function(program._replica_step, jit_compile=True, autograph=False)
+    step = tf.function(program.step.run, jit_compile=True, autograph=False)
     nothing = tf.zeros((BATCH, program.layout.width), tf.int32)
     before = [w.numpy() for w in program.model.weights]
     assert step(nothing, tf.constant(0, tf.int64)) == 0.0  # all weights of rows are 0
@@ -105,7 +105,7 @@ def test_the_step_compiles_and_gives_the_same_numbers(name, precision):
             model={"hidden_units": [6, 4], "dropout": 0.0},
         )
         program = make_program(config)
-        step = tf.function(program._replica_step, jit_compile=compiled, autograph=False)
+        step = tf.function(program.step.run, jit_compile=compiled, autograph=False)
         for number in range(6):
             step(rows[number], tf.constant(number, tf.int64))
         weights[compiled] = [w.numpy() for w in program.model.weights]

@@ -81,3 +81,8 @@ def deep_logits(weights, ids, numbers, activation=lambda x: np.maximum(x, 0)):
 def train_call(model, seed, num_rows=30):
     ids, numbers = map(tf.constant, make_features(num_rows))
     return model(ids, numbers, training=True, seed=tf.constant(seed, tf.int32)).numpy()
+
+
+def weights_of(program):
+    """The model's weights in float64, by layer and name."""
+    return {short_name(w): w.numpy().astype(np.float64) for w in program.model.weights}

@@ -29,6 +29,15 @@ LAYOUT = FeatureLayout(
     ),
 )
 ROWS = RowLayout(len(LAYOUT.ids), len(LAYOUT.numbers))
+# Plain gradient descent, for steps that are computed again.
+DESCENT = {
+    "wide_optimizer": "sgd",
+    "deep_optimizer": "sgd",
+    "momentum": 0.0,
+    "wide_learning_rate": 0.3,
+    "deep_learning_rate": 0.1,
+    "ema_decay": 0.0,
+}
 # Of a run for those that only look at it.
 PLAN = Plan(
     batch_size=8,
@@ -71,6 +80,13 @@ def make_rows(num_rows, seed=0, task="regression"):
     label = signal if task == "regression" else signal > 0
     weight = rng.uniform(0.5, 2, num_rows)
     return pack_rows(ids, numbers, label[:, None].astype(np.float32), weight.astype(np.float32))
+
+
+def unpack(rows):
+    """Ids, numbers, label and weight of packed rows, in float64."""
+    floats = rows.view(np.float32).astype(np.float64)
+    num_ids, num_numbers = len(LAYOUT.ids), len(LAYOUT.numbers)
+    return rows[:, :num_ids], floats[:, num_ids : num_ids + num_numbers], *floats[:, -2:].T
 
 
 def cut(rows, lengths):

@@ -16,7 +16,6 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from trainer.accumulation import sum_over_parts
 from trainer.averaging import MovingAverage
 from trainer.config import Config
 from trainer.datasets import Datasets
@@ -24,24 +23,19 @@ from trainer.distribution import Distribution
 from trainer.errors import UserError
 from trainer.input import unpack_rows
 from trainer.kept_weights import KeptWeights
-from trainer.lookups import Lookup, StepIds, held_instead, merge_ids, read_rows, write_rows
+from trainer.lookups import Lookup
 from trainer.network import WideAndDeep
 from trainer.objective import Objective
 from trainer.optimizers import Optimizer
 from trainer.plan import MOST_STEPS_PER_CALL, Plan
 from trainer.rows import RowLayout
+from trainer.training_step import TrainingStep
 
 # A planned run of so many examples, or steps, is compiled: that takes 1 to 2.5 s longer than
 # tracing, and saves 0.6 ms of a step of 256 rows, 4 ms of 1024 rows of a model of 128-128 units
 # (2 CPU cores, November 2026). Twice what pays, as patience may end a run early.
 _COMPILED_EXAMPLES = 4_000_000
 _COMPILED_STEPS = 6000
-# Room for the dropout layers of one step in the second word of the seed.
-_SEEDS_PER_STEP = 64
-# Between the seeds of replicas, whose dropout must differ; far from neighbouring run seeds.
-_REPLICA_STRIDE = 1_000_003
-# Between those of the parts of a batch.
-_PART_STRIDE = 15_485_863
 
 
 def build_program(
@@ -118,9 +112,7 @@ class Program:
         """
         self.distribution, self.strategy = distribution, distribution.strategy
         self.model, self.objective, self.layout = model, objective, layout
-        self._seed = config.training.seed
-        self._num_parts = config.training.accumulate_steps
-        self._loss_scale = 1.0 / (batch_size * mean_weight)
+        num_parts = config.training.accumulate_steps
         with self.strategy.scope():
             self.parameters = model.parameters()
             optimizer = objective.with_learning_rate(config.optimizer)
@@ -131,13 +123,20 @@ class Program:
                 if decay
                 else None
             )
-            # Tables with sparse updates, by the place of the parameter.
-            tables = {id(lookup.table.variable): lookup for lookup in model.lookups()}
-            self._sparse = {
-                i: tables[id(p.variable)] for i, p in enumerate(self.parameters) if p.is_sparse
-            }
-            # Of those by class it is the step that draws the rows.
-            noted = {i: t for i, t in self._sparse.items() if isinstance(t, Lookup)}
+            self.step = TrainingStep(
+                model,
+                objective,
+                self.optimizer,
+                self.parameters,
+                self.average,
+                layout=layout,
+                seed=config.training.seed,
+                num_parts=num_parts,
+                num_replicas=self.strategy.num_replicas_in_sync,
+                loss_scale=1.0 / (batch_size * mean_weight),
+            )
+            # Of tables by class it is the step that draws the rows.
+            noted = {i: t for i, t in self.step.sparse.items() if isinstance(t, Lookup)}
             self._notes_rows = distribution.kind == "one_device" and bool(noted)
             self.best = KeptWeights(self.parameters, noted if self._notes_rows else {})
         self.is_compiled = _is_compiled(
@@ -145,9 +144,9 @@ class Program:
             distribution,
             batch_size=batch_size,
             total_steps=total_steps,
-            num_parts=self._num_parts,
+            num_parts=num_parts,
         )
-        is_whole = self.is_compiled and not self._sparse
+        is_whole = self.is_compiled and not self.step.sparse
         # A trace for each number of steps would cost a second, and on TPU a compilation. So it is
         # left open; XLA, which wants to see the shape of the rows, gets room for the longest call.
         self._room = longest_call if is_whole else None
@@ -164,12 +163,11 @@ class Program:
         )
         # A fifth to a third faster compiled, for 0.3 s a shape (2 CPU cores, November 2026).
         self.predict = tf.function(self._predict, jit_compile=is_whole, autograph=False)
-        self._step = self._replica_step
-        if self._sparse and self.is_compiled:
-            self._compiled_step = tf.function(self._step_on, jit_compile=True, autograph=False)
-            self._step = tf.function(self._step_around_tables, autograph=False)
+        self._run_step = self.step.run
+        if self.step.sparse and self.is_compiled:
+            self._run_step = tf.function(self.step.run_around_tables, autograph=False)
         elif distribution.kind == "one_device" and not self.is_compiled:
-            self._step = tf.function(self._replica_step, autograph=False)
+            self._run_step = tf.function(self.step.run, autograph=False)
         self.checkpoint = tf.train.Checkpoint(
             weights=[p.variable for p in self.parameters],
             optimizer=self.optimizer,
@@ -195,19 +193,6 @@ class Program:
             functools.reduce(lambda crc, w: zlib.crc32(w.numpy().tobytes(), crc), weights, 0) >> 8
             for weights in copies
         ]
-
-    def gradients(self, rows_BW: tf.Tensor) -> list[tf.Tensor | tf.IndexedSlices]:
-        """Of the loss of rows as a share of a batch, by parameter, on this device alone.
-
-        As in the first step of training, but neither clipped nor penalized, and nothing moves. Not
-        under parameter servers.
-
-        Args:
-            rows_BW: packed; B is known when this is traced.
-        """
-        step = tf.constant(0, tf.int64)
-        seed, drawn_S = self._replica_seed(step), self._draw(step)
-        return self._part_gradients(rows_BW, {}, 0, seed=seed, drawn_S=drawn_S, weights={})[1]
 
     def train(self, rows_SPW: tf.Tensor, first_step: int) -> np.ndarray:
         """S steps; (S,) float32 losses over all replicas.
@@ -255,112 +240,12 @@ class Program:
         def run_step(i: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             step = first_step + tf.cast(i, tf.int64)
             rows = self.distribution.per_replica(rows_SPW[i])
-            loss = self.strategy.run(self._step, args=(rows, step))
+            loss = self.strategy.run(self._run_step, args=(rows, step))
             return i + 1, losses.write(i, tf.add_n(self.distribution.local_results(loss)))
 
         losses = tf.TensorArray(tf.float32, tf.shape(rows_SPW)[0])
         _, losses = tf.while_loop(lambda i, _: i < num_steps, run_step, (tf.constant(0), losses))
         return losses.stack()
-
-    def _replica_step(self, rows_BW: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Move all weights by the gradient of a replica's rows; its share of the loss."""
-        return self._step_on(rows_BW, step, {}, self._draw(step))[0]
-
-    def _draw(self, step: tf.Tensor) -> tf.Tensor | None:
-        """The same classes on all replicas: as many rows move as on one device."""
-        return self.objective.draw(self._step_seed(step, self._seed))
-
-    def _replica_seed(self, step: tf.Tensor) -> tf.Tensor:
-        """(2,) int32, another one for each step and replica."""
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        return self._step_seed(step, self._seed + replica * _REPLICA_STRIDE)
-
-    def _step_seed(self, step: tf.Tensor, word: int | tf.Tensor) -> tf.Tensor:
-        return tf.stack([word, tf.cast(step, tf.int32) * _SEEDS_PER_STEP])
-
-    def _step_around_tables(self, rows_BW: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """A step of which XLA sees large tables as the rows that it needs.
-
-        Which ones these are is found outside, as their number is known only when it runs, and so
-        they are written, in place.
-        """
-        drawn_S = self._draw(step)
-        parts = [unpack_rows(part, self.layout) for part in tf.split(rows_BW, self._num_parts)]
-        chosen = [self.objective.candidates(part.label, drawn_S) for part in parts]
-        merged = {}
-        for i, lookup in self._sparse.items():
-            ids = [lookup.ids(p.ids, c) for p, c in zip(parts, chosen, strict=True)]
-            merged[i] = merge_ids(tf.concat(ids, axis=0))
-        step_ids = {i: ids for i, (_, ids) in merged.items()}
-        loss, moved = self._compiled_step(rows_BW, step, step_ids, drawn_S)
-        for i, (different, _) in merged.items():
-            write_rows(different, moved[i], self.optimizer.variables_of(i))
-        return loss
-
-    def _step_on(
-        self,
-        rows_BW: tf.Tensor,
-        step: tf.Tensor,
-        step_ids: dict[int, StepIds],
-        drawn_S: tf.Tensor | None = None,
-    ) -> tuple[tf.Tensor, dict[int, list[tf.Tensor]]]:
-        """A step, with only the rows `step_ids` of some tables; also gives these rows, moved."""
-        held = {
-            i: read_rows(ids.rows, self.optimizer.variables_of(i)) for i, ids in step_ids.items()
-        }
-        weights = {i: values[0] for i, values in held.items()}
-        seed = self._replica_seed(step)
-        positions = {i: ids.position for i, ids in step_ids.items()}
-        loss, gradients = sum_over_parts(
-            functools.partial(self._part_gradients, seed=seed, drawn_S=drawn_S, weights=weights),
-            rows_BW,
-            positions,
-            num_parts=self._num_parts,
-        )
-        # Each part of each replica gives a gradient of the whole statistic.
-        share = 1.0 / (self._num_parts * self.strategy.num_replicas_in_sync)
-        gradients = [
-            g * share if p.kind == "statistic" else g
-            for p, g in zip(self.parameters, gradients, strict=True)
-        ]
-        moved = self.optimizer.apply(gradients, step, held)
-        if self.average is not None:
-            self.average.update(step)
-        return loss, moved
-
-    def _part_gradients(
-        self,
-        rows_BW: tf.Tensor,
-        positions: dict[int, tf.Tensor],
-        number: int,
-        *,
-        seed: tf.Tensor,
-        drawn_S: tf.Tensor | None,
-        weights: dict[int, tf.Tensor],
-    ) -> tuple[tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
-        """Of one part of a replica's rows.
-
-        Args:
-            rows_BW: packed.
-            positions: of the ids in the rows that stand for tables, by the place of the parameter.
-            number: of the part.
-            seed: (2,) int32 of step and replica.
-            drawn_S: classes of a sampled softmax, the same for all parts.
-            weights: the rows that stand for tables.
-        """
-        if number:
-            seed += tf.constant([number * _PART_STRIDE, 0])
-        batch = unpack_rows(rows_BW, self.layout)
-        sources = [weights.get(i, p.variable) for i, p in enumerate(self.parameters)]
-        tables = {self._sparse[i].table: (weights[i], x) for i, x in positions.items()}
-        with held_instead(tables), tf.GradientTape() as tape:
-            tape.watch(list(weights.values()))
-            chosen = self.objective.candidates(batch.label, drawn_S)
-            options = {} if chosen is None else {"candidates": chosen}
-            logits = self.model(batch.ids, batch.numbers, training=True, seed=seed, **options)
-            losses_B = self.objective.training_loss(batch.label, logits, chosen)
-            loss = tf.reduce_sum(losses_B * batch.weight) * self._loss_scale
-        return loss, tape.gradient(loss, sources)
 
     def _predict(self, rows_PW: tf.Tensor) -> tf.Tensor:
         """(P, O) float32 logits of packed rows, on the replicas of this process."""

@@ -95,7 +95,7 @@ class LayerProbe:
         program, values = self._program, {}
         with _watched(program.model) as activations:
             if self._has_gradients:
-                gradients = program.gradients(rows_BW)
+                gradients = program.step.gradients(rows_BW)
             else:
                 batch = unpack_rows(rows_BW, program.layout)
                 program.model(batch.ids, batch.numbers)
