@@ -44,12 +44,14 @@ def test_text_that_is_no_number_is_a_problem(cell, dtype):
     if (cell, dtype) == ("0x10", "int"):
         pytest.skip("hexadecimal is a whole number, as in Arrow")
     column = ReadColumn("c", dtype)
-    values, problems = convert_text(pa.array(["1", cell]), column, ())
+    values, problems = convert_text(pa.array(["1", cell]), column, (), ".")
     kind = "a whole number" if dtype == "int" else "a number"
     assert values.to_pylist() == [1, None]
     what_to_do = "data.decimal_point: ','" if cell == "1,5" else "data.null_values"
     assert [problem[:2] for problem in problems] == [(1, f"column c: {cell!r} is not {kind}")]
     assert what_to_do in problems[0].advice
+    # Of other files than CSV no option says how numbers are written.
+    assert convert_text(pa.array([cell]), column, ())[1][0].advice == ""
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_numbers_may_have_a_decimal_comma_and_then_no_point(dtype, cells, expect
 
 def test_a_label_that_is_none_of_its_texts_comes_with_its_own_advice():
     column = ReadColumn("y", "float", allowed=("0", "1"), required=True, advice="state it")
-    _, problems = convert_text(pa.array(["yes", "2,5"]), column, ())
+    _, problems = convert_text(pa.array(["yes", "2,5"]), column, (), ".")
     assert [problem.advice for problem in problems] == ["state it", problems[1].advice]
     assert "data.decimal_point" in problems[1].advice
     broken = check_rules(pa.array([2.0, None, math.inf], pa.float32()), column)

@@ -224,3 +224,12 @@ def test_texts_are_read_with_the_dictionary_of_the_file(write_parquet, monkeypat
     assert [color for _, color in rows] == [color for color in colors if color]
     assert bad_rows.examples[0] == f"{path}:2 column color is missing"
     assert bad_rows.count == 4
+
+
+def test_vectors_that_are_all_missing_have_no_type_and_are_missing(write_parquet):
+    column = ReadColumn("v", "vector", size=2)
+    path = write_parquet({"v": pa.nulls(3)})
+    (rows,) = ParquetFile(path, (column,)).read()
+    assert rows.columns["v"].to_pylist() == [None, None, None]
+    empty, problems = cast_column(pa.nulls(0), column)
+    assert (empty.type, len(empty), problems) == (pa.list_(pa.float32(), 2), 0, [])

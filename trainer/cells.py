@@ -70,7 +70,10 @@ class Problem(NamedTuple):
 
 
 def convert_text(
-    text: pa.Array, column: ReadColumn, null_values: tuple[str, ...], decimal_point: str = "."
+    text: pa.Array,
+    column: ReadColumn,
+    null_values: tuple[str, ...],
+    decimal_point: str | None = None,
 ) -> tuple[pa.Array, list[Problem]]:
     """Cells of text as an array of the column's type, null where missing or not convertible.
 
@@ -80,7 +83,8 @@ def convert_text(
         text: (B,) string array, null meaning missing.
         column: says the type and the name.
         null_values: texts that mean missing.
-        decimal_point: what stands before the decimals of a number.
+        decimal_point: what stands before the decimals of a number of a CSV; None: no CSV, whose
+            options could be what is wrong.
     """
     nulls = pa.array(null_values, pa.string())
     text = _nullify(text, pc.is_in(text, value_set=nulls))
@@ -89,7 +93,7 @@ def convert_text(
     trimmed = pc.utf8_trim(text, characters=" \t")
     trimmed = _nullify(trimmed, pc.is_in(trimmed, value_set=nulls))
     try:
-        if decimal_point == ".":
+        if decimal_point != ",":
             return trimmed.cast(ARROW_TYPES[column.dtype]), []
     except pa.ArrowInvalid:
         pass
@@ -145,7 +149,7 @@ def _nullify(values: pa.Array, is_null: pa.Array) -> pa.Array:
 
 
 def _convert_each(
-    text: pa.Array, column: ReadColumn, decimal_point: str
+    text: pa.Array, column: ReadColumn, decimal_point: str | None
 ) -> tuple[pa.Array, list[Problem]]:
     """The slow way, for a block in which a cell is no plain number."""
     parse = _parse_int if column.dtype == "int" else _parse_float
@@ -155,7 +159,11 @@ def _convert_each(
     swapped = str.maketrans(".,", ",.") if decimal_point == "," else {}
     numbers = [None if cell is None else parse(cell.translate(swapped)) for cell in cells]
     problems = [
-        Problem(row, f"{_name(column)}: {shorten(cell)} is not {kind}", _advice(cell, column))
+        Problem(
+            row,
+            f"{_name(column)}: {shorten(cell)} is not {kind}",
+            column.advice if decimal_point is None else _advice(cell, column),
+        )
         for row, (cell, number) in enumerate(zip(cells, numbers, strict=True))
         if cell is not None and number is None
     ]
@@ -166,7 +174,7 @@ def _convert_each(
 
 
 def _advice(cell: str, column: ReadColumn) -> str:
-    """What to do about a text that is no number."""
+    """What to do about a text of a CSV that is no number."""
     return _COMMA_ADVICE if _DECIMAL_COMMA.fullmatch(cell) else column.advice or _MISSING_ADVICE
 
 

@@ -158,6 +158,8 @@ def cast_column(values: pa.Array, column: ReadColumn) -> tuple[pa.Array, list[Pr
         # Arrow can do little with the short ones.
         values = values.cast(pa.decimal128(values.type.precision, values.type.scale))
     problems: list[Problem] = []
+    if column.dtype == "vector" and pa.types.is_null(values.type):
+        values = values.cast(pa.list_(pa.float32()))  # a frame without a row, or all missing
     if column.delimiter is not None and is_list(values.type):
         return _list_texts(values, column, column.delimiter)
     if pa.types.is_nested(values.type):
@@ -205,7 +207,7 @@ def _check_type(path: str, found: Any, column: ReadColumn) -> None:
     types = pa.types
     is_time = types.is_temporal(found)
     if column.dtype == "vector":
-        if not (_is_list_of_numbers(found) or _is_text(found)):
+        if not (_is_list_of_numbers(found) or _is_text(found) or types.is_null(found)):
             raise UserError(
                 f"{path}: column {column.name!r} has type {found}, expected lists of "
                 f"{column.size} numbers"

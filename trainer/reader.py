@@ -87,8 +87,8 @@ class RowsFile(Protocol):
 class BadRows:
     """The account of rows that could not be used."""
 
-    def __init__(self, limit: int) -> None:
-        """Allow up to `limit` bad rows."""
+    def __init__(self, limit: int | None) -> None:
+        """Allow up to `limit` bad rows, as data.max_bad_rows says; None: none, whatever it says."""
         self.limit = limit
         self.count = 0
         self.examples: list[str] = []  # the first ten, three of a reason, as "FILE:ROW reason"
@@ -111,13 +111,16 @@ class BadRows:
                 break
             if sum(e.endswith(problem.reason) for e in self.examples) < MAX_EXAMPLES_ALIKE:
                 self.examples.append(f"{path}:{first_row + problem.row + 1} {problem.reason}")
-        if self.count > self.limit:
+        if self.count > (self.limit or 0):
             rest = "; ..." if self.count > len(self.examples) else ""
             advice = next((f"{p.advice}. Else mend" for p in problems if p.advice), "Mend")
+            setting, way_out = "", ""
+            if self.limit is not None:
+                setting = f" so far, data.max_bad_rows is {self.limit}"
+                way_out = ", or raise data.max_bad_rows to leave them out"
             raise UserError(
-                f"{self.count} bad row{'s' if self.count > 1 else ''} so far, data.max_bad_rows is "
-                f"{self.limit}: {'; '.join(self.examples)}{rest}. "
-                f"{advice} the rows, or raise data.max_bad_rows to leave them out"
+                f"{self.count} bad row{'s' if self.count > 1 else ''}{setting}: "
+                f"{'; '.join(self.examples)}{rest}. {advice} the rows{way_out}"
             )
 
 

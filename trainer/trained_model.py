@@ -77,7 +77,7 @@ class TrainedModel:
         source = Source(files=(rows,), columns=self._columns)
         answers = [
             self.answer({name: column[start : start + _ROWS_PER_CALL] for name, column in columns})
-            for block in read_blocks(source, BadRows(0))
+            for block in read_blocks(source, BadRows(None))
             for columns in [block.columns.items()]
             for start in range(0, block.num_rows, _ROWS_PER_CALL)
         ]
