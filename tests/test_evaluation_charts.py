@@ -49,6 +49,16 @@ def test_thousands_of_cells_are_one_image():
     assert svg.count("<image") == 1 and len(svg) < 60_000
 
 
+def test_names_of_a_series_of_classes_are_told_apart_and_stay_inside():
+    names = [f"product number {i}" for i in (17, 499)]
+    found = {"classes": names, "confusion": [[5, 1], [0, 4]]}
+    (chart,) = evaluation_charts.charts("test", found)
+    assert chart.svg.count(">produc...r 499<") == 2
+    # 288 points high, the label of the axis at the very bottom.
+    (height,) = re.findall(r'y="([\d.]+)"[^>]*>predicted<', chart.svg)
+    assert 230 < float(height) < 288
+
+
 def test_slices_are_named_worst_on_top():
     chart = evaluation_charts.slices_chart("test", planted_report()["slices"]["test"])
     places = {

@@ -104,6 +104,12 @@ class Canvas:
         self.axes.set_position(self._place())
         return shown
 
+    def make_room_around(self, labels: list[str]) -> None:
+        """Widen the left margin and the lower one, where they stand upright, for the labels."""
+        inches = 0.45 + _INCHES_PER_LETTER * max(map(num_cells, labels), default=0)
+        self._left = inches
+        self.axes.set_position(self._place(bottom=inches))
+
     def set_log(self) -> None:
         """A y axis in powers of ten, once all is drawn; ticks as plain numbers.
 
@@ -249,6 +255,20 @@ def shortened(text: Any, most: int = _LONGEST_LABEL) -> str:
     while num_cells(text) > most - 3:
         text = text[:-1]
     return f"{text}..."
+
+
+def ends_of(text: Any, most: int) -> str:
+    """A label of at most so many cells that keeps its end, by which names of a series differ.
+
+    >>> ends_of("product number 499", 14)
+    'produc...r 499'
+    """
+    text = " ".join(str(text).split())
+    if num_cells(text) <= most:
+        return text
+    half = most // 2
+    end = shortened(text[::-1], most - half + 1).removesuffix("...")[::-1]
+    return shortened(text, half + 2) + end
 
 
 def pair_label(feature: str, value: Any, most: int = _LONGEST_LABEL) -> str:

@@ -18,10 +18,10 @@ from trainer.insight.chart_style import (
     Chart,
     bars_height,
     drawing,
+    ends_of,
     lengths_around,
     numbers,
     pair_label,
-    shortened,
 )
 
 # Cells of a confusion matrix that still hold a readable number.
@@ -221,7 +221,7 @@ def _by_class(part: str, by_class: Any) -> Chart:
 
 def _confusion(part: str, found: Found) -> Chart:
     counts = np.asarray(found["confusion"], np.float64)
-    names = [shortened(name, 14) for name in found["classes"]]
+    names = [ends_of(name, 14) for name in found["classes"]]
     names += ["(rest)"] * (len(counts) - len(names))
     caption = f"Confusion matrix, {part} rows: classes of the label by those predicted"
     reading = (
@@ -229,7 +229,7 @@ def _confusion(part: str, found: Found) -> Chart:
     )
     with drawing(f"confusion-{part}", caption, height=4.0, reading=reading) as canvas:
         axes = canvas.axes
-        axes.set_position((0.26, 0.26, 0.70, 0.70))
+        canvas.make_room_around(names)
         axes.grid(False)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         cells, colors = np.ma.masked_equal(shares, 0), canvas.heat()
