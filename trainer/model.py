@@ -23,6 +23,7 @@ from trainer.cli import config_yaml
 from trainer.config import Config
 from trainer.data_files import Tables
 from trainer.datasets import build_datasets
+from trainer.errors import UserError
 from trainer.evaluation import decide_on, evaluate_parts, watched_metrics
 from trainer.export import export_run
 from trainer.input import rows_of_calls
@@ -71,6 +72,11 @@ def train_and_evaluate(
         TrainingFailed: a loss is not finite, or the exported model differs from the trained one.
         Interrupted: SIGTERM or SIGINT; start again to go on.
     """
+    if not isinstance(config, Config):
+        raise UserError(
+            "config must be what trainer.config.parse_config(values, origin) gives; received a "
+            f"{type(config).__name__}"
+        )
     environment = environment or VertexEnvironment()
     started = time.monotonic()
     cluster = environment.cluster
@@ -97,6 +103,7 @@ def train_and_evaluate(
         join_cluster(config.training, cluster, patience) as distribution,
         lock if distribution.is_chief else contextlib.nullcontext(),
     ):
+        # 0. The folder: whose it is, and whether there is anything left to do.
         with distribution.chief_first():
             if distribution.is_chief and config.training.resume == "restart":
                 folder.discard()
