@@ -211,8 +211,7 @@ def train_and_evaluate(
                 "total": time.monotonic() - started,
             },
         )
-        if distribution.is_chief:
-            log_trial(config, summary, folder)
+        log_trial(config, summary, folder)
         if makes_report:
             kept = {part: found.kept for part, found in measured.items()}
             evidence = Evidence(config, datasets, program, state, kept, folder, summary)
