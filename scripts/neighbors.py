@@ -12,27 +12,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from trainer.errors import UserError
 from trainer.insight.learned_weights import find_neighbors
+from trainer.outcome import exit_code_of
 
 
-def main(argv: list[str]) -> int:
-    """Print a line for each neighbor; the exit code."""
+def main(argv: list[str]) -> None:
+    """Print a line for each neighbor.
+
+    Raises:
+        UserError: there is no such model, column or value.
+    """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="folder of a run or an exported model")
     parser.add_argument("--column", required=True, help="a column with an embedding")
     parser.add_argument("--value", required=True, help="one of its values")
     parser.add_argument("--count", type=int, default=10, help="neighbors that are shown")
     options = parser.parse_args(argv)
-    try:
-        found = find_neighbors(options.model, options.column, options.value, options.count)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+    found = find_neighbors(options.model, options.column, options.value, options.count)
     for name, similarity in found:
         print(f"{similarity:6.3f}  {name}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(exit_code_of(lambda: main(sys.argv[1:])))

@@ -74,6 +74,33 @@ def test_colors_are_the_page_s(made):
     assert "DejaVu" not in made[2]
 
 
+def themes_of(text):
+    """The variables of the page's themes: light, dark, print."""
+    blocks = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
+    assert len(blocks) == 3
+    return [dict(re.findall(r"--(\w+): #(\w{6})", block)) for block in blocks]
+
+
+def contrast(one, other):
+    """Of two colours, by WCAG 2.1."""
+    light = []
+    for color in (one, other):
+        parts = [int(color[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+def test_texts_and_lines_reach_the_contrast_of_aa_in_every_theme(made):
+    for theme in themes_of(made[2]):
+        for ground in (theme["ground"], theme["panel"]):
+            for text in ("ink", "muted", "alarm", "warning"):
+                assert contrast(theme[text], ground) >= 4.5
+            for line in ("first", "second", "third", "fourth"):
+                assert contrast(theme[line], ground) >= 3
+        assert contrast(theme["first"], theme["ground"]) >= 4.5  # of links
+
+
 def test_absent_sections_are_left_out():
     report = {"label": "y", "task": "binary", "rows": {"train": 5}}
     assert [s.name for s in sections_of(report)] == ["run"]

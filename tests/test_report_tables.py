@@ -34,6 +34,8 @@ def test_headline_has_what_has_a_better_and_a_worse_the_monitored_first():
         ("pr_auc", "higher", 0.61),
     ]
     assert "constant: " in table.note and "from 0.2 on is a yes" in table.note
+    labels = REPORT | {"operating_point": {"thresholds": {"a": 0.2}}}
+    assert "a threshold of its own" in report_tables.headline_table(labels, "test").note
     alone = REPORT | {"baselines": {}, "operating_point": {"threshold": 0.2}}
     assert report_tables.headline_table(alone, "test").note == ""
 

@@ -116,6 +116,11 @@ def headline_table(report: Found, part: str) -> Table:
     references = report.get("baselines", {})
     notes = [text for name, text in _REFERENCES.items() if name in references]
     point = report.get("operating_point") or {}
+    if references and "thresholds" in point:
+        notes.append(
+            "Each label has a threshold of its own in the model, 0.5 in the references: metrics of "
+            "decisions do not compare."
+        )
     if references and isinstance(point.get("threshold"), float) and point["threshold"] != 0.5:
         notes.append(
             f"A probability from {point['threshold']:.4g} on is a yes of the model, from 0.5 on "
