@@ -80,6 +80,19 @@ def test_a_column_that_its_format_never_reads_is_refused(tmp_path, cells, column
     assert build([*cells, readable]).stores["train"].num_rows == 3
 
 
+def test_a_positive_class_that_no_row_has_is_refused_with_those_there_are(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n1, >50K\n2, <=50K\n3, >50K\n")
+    values = {
+        "data": {"train": f"{tmp_path}/t.csv"},
+        "label": {"column": "y", "task": "binary", "positive": ">50K"},
+        "columns": {"x": "numeric"},
+    }
+    config = Config.model_validate(values)
+    message = "'>50K' is in none of the 3 training rows of 'y', which have ' >50K', ' <=50K'"
+    with pytest.raises(UserError, match=message):
+        build_datasets(config, data_files.find_files(config.data, ""))
+
+
 @pytest.mark.parametrize("part", ["train", "validation"])
 def test_part_without_weight_is_named(tmp_path, part):
     text = "size,city,w,y\n1,oslo,0,10\n"

@@ -252,6 +252,13 @@ def test_tables_need_train_and_one_process(tmp_path):
         with_tables(held_out, {"train": frame, "validation": frame}, Cluster())
 
 
+def test_a_mapping_is_no_config():
+    with pytest.raises(
+        UserError, match=r"config must be what trainer.config.parse_config.* a dict"
+    ):
+        model.train_and_evaluate({"columns": {}}, tables={"train": make_frame(10)})
+
+
 def test_config_of_a_run_on_tables_cannot_be_run_without_them(tmp_path):
     config = make_config(tmp_path, train=["table:train"])
 

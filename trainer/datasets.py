@@ -13,7 +13,7 @@ from trainer.blocks import DataPart, open_parts
 from trainer.columns import Boolean, Datetime
 from trainer.config import Config
 from trainer.data_files import Part
-from trainer.errors import UserError, quoted
+from trainer.errors import UserError, listed, quoted
 from trainer.features import FeatureEncoder
 from trainer.memory_tables import DataFile
 from trainer.row_cache import RowCache
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # Of which one is shown in a message.
 _SHOWN_ROWS = 100
+# Of a label, in a message.
+_SHOWN_TEXTS = 10
 
 
 class Datasets(NamedTuple):
@@ -66,6 +68,7 @@ def build_datasets(config: Config, files: dict[Part, tuple[DataFile, ...]]) -> D
         statistics = _read_statistics(config.data.statistics_path)
     else:
         statistics = parts["train"].statistics()
+    _check_positive(config, statistics, parts["train"])
     for part in parts.values():
         part.know_classes(statistics)
     vocabularies = read_vocabularies(config)
@@ -98,6 +101,18 @@ def _encode(
             hint = f"; a larger data.{name}_fraction may hold out some" if is_split else ""
             raise UserError(f"the {name} data has no usable row, or all have weight 0{hint}")
     return stores
+
+
+def _check_positive(config: Config, statistics: TableStatistics, part: DataPart) -> None:
+    """Raise UserError where no training row has the positive class, with what they have."""
+    label = config.label
+    if label.positive is None or statistics.label is None or statistics.label.maximum:
+        return
+    texts = next(part.blocks()).columns[label.name].unique().to_pylist()
+    raise UserError(
+        f"label.positive {label.positive!r} is in none of the {statistics.num_rows} training rows "
+        f"of {label.name!r}, which have {listed(map(repr, texts[:_SHOWN_TEXTS]))}"
+    )
 
 
 def _check_readable(

@@ -67,7 +67,7 @@ def memory_table(name: str, table: Any) -> MemoryTable:
             table = pa.Table.from_pandas(_with_texts(table), preserve_index=False)
     except (pa.ArrowException, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
-        is_mixed = "with type" in reason
+        is_mixed = "Could not convert" in reason
         advice = '. A column of one type is made by astype("string") and the like' * is_mixed
         raise UserError(f"{name} is no table that Arrow can read: {reason}{advice}") from error
     if not isinstance(table, pa.Table):

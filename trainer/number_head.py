@@ -126,18 +126,13 @@ def label_numbers(config: Config, statistics: TableStatistics) -> NumberStatisti
     """The statistics of a label that is a number; of one value it is worth a warning.
 
     Raises:
-        UserError: they are those of another kind of label, or no row has the positive class.
+        UserError: they are those of another kind of label.
     """
     label, name = statistics.label, config.label.name
     if label is None:
         raise UserError(
             f"the statistics have no numbers of the label {name!r}; data.statistics_path was "
             "written for another task. Leave it out to compute them"
-        )
-    if config.label.positive is not None and not label.maximum:
-        raise UserError(
-            f"label.positive {config.label.positive!r} is in none of the {statistics.num_rows} "
-            f"training rows of {name!r}; check how it is written there, with case and spaces"
         )
     if label.minimum == label.maximum:
         warn_of_one_value(name, f"{label.minimum:g}", statistics)

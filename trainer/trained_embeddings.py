@@ -134,6 +134,11 @@ def read_model_config(path: str) -> tuple[str, Config]:
     if not storage.exists(storage.join(path, "saved_model.pb")):
         model_dir = storage.join(path, "model")
     config_path = storage.join(model_dir, "assets.extra", "config.yaml")
+    if not storage.exists(config_path):
+        raise UserError(
+            f"{path} has no model of this trainer: {config_path} does not exist. Give the folder "
+            "of a complete run, or of an exported model"
+        )
     text = storage.read_text(config_path)
     return model_dir, parse_config(load_yaml(text, config_path), config_path)
 
