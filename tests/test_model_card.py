@@ -46,10 +46,10 @@ def test_card_of_little():
 
 
 def test_card_names_the_data_and_the_largest_gap():
-    config = "data: {train: [a.csv, b.csv], validation_fraction: 0.1, test: [], limit_rows: 0}\n"
+    data = {"train": ["a.csv", "b.csv"], "validation_fraction": 0.1, "test": [], "limit_rows": 0}
     groups = [{"value": v, "rows": 9, "tpr_behind": b} for v, b in (("f", 0.0), ("m", 0.125))]
     report = planted_report("binary") | {"fairness": {"test": {"gender": groups}}}
-    report["origin"]["config"] = config
+    report["origin"]["data"] = data
     card = card_of(report)
     assert "- data.train: a.csv, b.csv" in card and "- data.validation\\_fraction: 0.1" in card
     assert "data.test" not in card and "limit" not in card

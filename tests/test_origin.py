@@ -15,6 +15,7 @@ def test_config_and_times():
     evidence = SimpleNamespace(config=config, report={"seconds": {"total": 3600.0}})
     found = origin.produce(evidence)["origin"]
     assert load_yaml(found["config"], "test")["label"]["column"] == "y"
+    assert found["towers"] == "both" and found["data"]["train"] == list(config.data.train)
     started, finished = (
         datetime.strptime(found[key], "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=timezone.utc)
         for key in ("started", "finished")

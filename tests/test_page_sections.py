@@ -42,7 +42,7 @@ def test_page_begins_with_what_a_stranger_asks(sections):
         "rows; finished 2026-11-21 20:00:12 UTC."
     )
     linear = planted_report()
-    linear["origin"]["config"] = "model: {towers: wide}\n"
+    linear["origin"] |= {"towers": "wide", "config": "a:\n\n... the rest is in config.yaml\n"}
     assert lead_of(linear).startswith("A wide (linear) model, regression")
     (training,) = (s for s in sections_of(linear) if s.name == "training")
     rates = {c.name: c.svg for c in training.charts}["curve-rates"]

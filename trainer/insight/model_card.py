@@ -121,7 +121,7 @@ _SPLIT = ("split_column", "fold", "folds")
 
 def _settings(report: Found, names: Iterable[str]) -> str:
     """Those of `data` that are not left at nothing, as a list."""
-    data = report_tables.config_of(report).get("data") or {}
+    data = report.get("origin", {}).get("data", {})
     found = {name: data.get(name) for name in names}
     return "\n".join(
         f"- data.{_plain(name)}: {_plain(', '.join(value) if isinstance(value, list) else value)}"

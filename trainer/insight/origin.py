@@ -12,10 +12,18 @@ from trainer.insight.evidence import Evidence, Sections
 # A config of thousands of columns would be most of the page; config.yaml has it whole.
 _MOST_CHARACTERS = 40_000
 _SECONDS_FOR_GIT = 5
+_ROWS = {
+    *("train", "validation", "test", "validation_fraction", "test_fraction", "split_column"),
+    *("folds", "fold", "negative_keep", "limit_rows"),
+}
 
 
 def produce(evidence: Evidence) -> Sections:
-    """`origin`: started and finished (UTC), config as YAML, git_revision where there is one."""
+    """`origin`: when, from what, and with which trainer.
+
+    started, finished (UTC); git_revision where there is one; towers; data: the settings that say
+    which rows are trained on and which are held out; config as YAML, cut where it is long.
+    """
     finished = datetime.now(timezone.utc)
     text = config_yaml(evidence.config)
     if len(text) > _MOST_CHARACTERS:
@@ -27,6 +35,8 @@ def produce(evidence: Evidence) -> Sections:
             "started": f"{finished - timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S} UTC",
             "finished": f"{finished:%Y-%m-%d %H:%M:%S} UTC",
             **({"git_revision": revision} if revision else {}),
+            "towers": evidence.config.model.towers,
+            "data": evidence.config.data.model_dump(mode="json", include=_ROWS),
             "config": text,
         }
     }

@@ -47,8 +47,8 @@ def lead_of(report: Found) -> str:
 
 
 def towers_of(report: Found) -> tuple[str, ...]:
-    """The parts that the model has, as its config says."""
-    towers = (report_tables.config_of(report).get("model") or {}).get("towers", "both")
+    """The parts that the model has."""
+    towers = report.get("origin", {}).get("towers", "both")
     return ("wide", "deep") if towers == "both" else (towers,)
 
 

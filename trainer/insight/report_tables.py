@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trainer.metric_names import METRIC_GOALS
-from trainer.yaml_text import load_yaml
 
 Found = Mapping[str, Any]
 Value = str | int | float | bool | None
@@ -63,12 +62,6 @@ def _flat(record: Found, prefix: str = "") -> Iterable[tuple[str, Value]]:
             yield from _flat(value, f"{prefix}{key}.")
         elif value is None or isinstance(value, str | int | float):
             yield f"{prefix}{key}", value
-
-
-def config_of(report: Found) -> dict[str, Any]:
-    """The resolved config of the run; {} where the report has none."""
-    text = report.get("origin", {}).get("config")
-    return load_yaml(text, "the config in report.json") if text else {}
 
 
 def run_table(report: Found) -> Table:
