@@ -100,5 +100,5 @@ def test_the_column_that_says_the_class_matters_most(report):
 def test_of_very_many_columns_those_that_tell_most_of_the_label_are_shuffled():
     names = [f"x{i}" for i in range(150)]
     powers = {name: i / 150 for i, name in enumerate(names) if i != 149}
-    assert shuffled_columns(names, powers) == names[49:149]
+    assert shuffled_columns(names, powers) == names[83:149]
     assert shuffled_columns(names[:100], powers) == names[:100]

@@ -8,7 +8,7 @@ from trainer import data_files
 from trainer.config import parse_config
 from trainer.datasets import build_datasets
 from trainer.insight import held_out_rows
-from trainer.insight.held_out_rows import read_held_out
+from trainer.insight.held_out_rows import RawRows, read_held_out
 
 
 def _datasets(folder, num_rows=3000, **data):
@@ -62,3 +62,16 @@ def test_a_large_part_is_read_up_to_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(held_out_rows, "MOST_ROWS", 10)
     found = read_held_out(_datasets(tmp_path, validation_fraction=0.5), seed=1)
     assert len(found.sample.weight) == found.statistics["validation"].num_rows
+
+
+def test_some_of_the_rows_are_spread_evenly():
+    rows = RawRows({"x": pa.array(range(10))}, np.arange(10)[:, None], np.arange(10) + 0.5)
+    some = rows.spread(4)
+    assert some.columns["x"].to_pylist() == [0, 2, 5, 7]
+    assert some.labels[:, 0].tolist() == [0, 2, 5, 7] and some.weight.tolist() == [
+        0.5,
+        2.5,
+        5.5,
+        7.5,
+    ]
+    assert rows.spread(10) is rows

@@ -129,7 +129,7 @@ def test_a_larger_metric_counts_the_other_way():
 
 
 def test_many_columns_are_shuffled_less_often():
-    """A fixed budget of encoded cells, so that time is bounded and the result stays the same."""
+    """A fixed budget of cells, so that time is bounded and the result stays the same."""
     rows = _rows(2048)
     columns = {f"x{i}": rows.columns["x"] for i in range(100)}
     calls = []
@@ -138,7 +138,7 @@ def test_many_columns_are_shuffled_less_often():
         calls.append(len(found))
         return found["x0"].to_numpy()[:, None]
 
-    permutation_importance(
+    found = permutation_importance(
         rows._replace(columns=columns),
         list(columns),
         predictor=predictor_of(predict),
@@ -148,6 +148,41 @@ def test_many_columns_are_shuffled_less_often():
         seed=1,
     )
     assert len(calls) == 1 + 100 * 1
+    assert {item["sd"] for item in found} == {None}
+
+
+def test_of_many_columns_fewer_rows_are_asked_and_these_are_spread():
+    rows = _rows(2048)
+    columns = {f"x{i}": rows.columns["x"] for i in range(200)}
+    asked = []
+
+    def predict(found):
+        asked.append(found["x1"].to_numpy())
+        return found["x0"].to_numpy()[:, None]
+
+    partial_dependence(
+        rows._replace(columns=columns),
+        ["x0"],
+        predictor=predictor_of(predict),
+        objective=_OneNumber,
+    )
+    # 2,000,000 cells of 16 points and 200 columns are 625 rows; of 6 columns, 104.
+    assert len(asked[0]) == 512
+    np.testing.assert_array_equal(asked[0], np.arange(512) * 4)
+    asked.clear()
+    partial_dependence(
+        rows._replace(columns=columns),
+        [f"x{i}" for i in range(6)],
+        predictor=predictor_of(predict),
+        objective=_OneNumber,
+    )
+    assert len(asked[0]) == 104 and asked[0].max() > 2000
+
+
+class _OneNumber:
+    @staticmethod
+    def prediction(logits):
+        return logits[:, 0]
 
 
 class _TwoClasses:

@@ -28,7 +28,7 @@ def table(num_rows=1000, seed=0, **columns):
     )
 
 
-def opened(tables, **evaluation):
+def opened(tables, only=None, **evaluation):
     config = parse_config(
         {
             "columns": {
@@ -44,7 +44,7 @@ def opened(tables, **evaluation):
         "test",
     )
     config = with_tables(config, tables, Cluster())
-    return Grouping(config), open_parts(config, find_files(config.data, "", tables))
+    return Grouping(config, only), open_parts(config, find_files(config.data, "", tables))
 
 
 def of(grouping, part, num_rows):
@@ -103,3 +103,14 @@ def test_a_constant_column_is_one_group(value):
     assert len(set(found["x"].place_R)) == 1
     assert found["x"].values[found["x"].place_R[0]] == (MISSING if np.isnan(value) else "5")
     assert list(found["city"].values) == [MISSING]
+
+
+def test_only_the_columns_that_are_asked_for_are_grouped():
+    rows = table()
+    whole, parts = opened({"train": rows}, slice_columns=["region"])
+    some, _ = opened({"train": rows}, only=["region", "x"], slice_columns=["region"])
+    expected, found = of(whole, parts["train"], 1000), of(some, parts["train"], 1000)
+    assert list(found) == ["x", "region"]
+    for name, groups in found.items():
+        np.testing.assert_array_equal(groups.place_R, expected[name].place_R)
+        assert list(groups.values) == list(expected[name].values)

@@ -13,6 +13,7 @@ from trainer.insight.evidence import Evidence, Sections
 from trainer.insight.held_out_rows import read_held_out
 from trainer.insight.id_counts import uncounted_ids
 from trainer.insight.importance import (
+    MOST_CELLS,
     TOP_COLUMNS,
     partial_dependence,
     permutation_importance,
@@ -20,7 +21,9 @@ from trainer.insight.importance import (
 )
 
 # Columns that are shuffled, times all columns, which each prediction encodes: 0.3 s at 2,000.
-MOST_SHUFFLED, _MOST_ENCODED = 100, 20_000
+MOST_SHUFFLED, _MOST_ENCODED = 100, 10_000
+# Rows that an importance is measured on, however many columns there are.
+_LEAST_ROWS = 200
 
 
 def produce(evidence: Evidence) -> Sections:
@@ -38,9 +41,11 @@ def produce(evidence: Evidence) -> Sections:
     answers = predictor(program, datasets.encoder)
     powers = label_powers(config, rows)
     names = [raw.name for raw in config.feature_inputs]
+    shuffled = shuffled_columns(names, powers)
+    some = rows.spread(max(_LEAST_ROWS, MOST_CELLS // (len(shuffled) * len(rows.columns))))
     importance = permutation_importance(
-        rows,
-        shuffled_columns(names, powers),
+        some,
+        shuffled,
         predictor=answers,
         measure=program.objective.metrics,
         monitor=program.objective.monitor,
@@ -59,7 +64,7 @@ def produce(evidence: Evidence) -> Sections:
         "importance": importance,
         "importance_of": {
             "part": held_out.sampled,
-            "rows": len(rows.weight),
+            "rows": len(some.weight),
             "columns": len(importance),
             "all_columns": len(names),
         },

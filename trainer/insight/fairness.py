@@ -25,7 +25,8 @@ def produce(evidence: Evidence) -> Sections:
     columns = evidence.config.evaluation.fairness_columns
     if not columns:
         return {}
-    grouping, decision = Grouping(evidence.config), evidence.program.objective.decision
+    grouping = Grouping(evidence.config, only=columns)
+    decision = evidence.program.objective.decision
     found: dict[str, dict[str, Any]] = {}
     for part, predictions in evidence.predictions.items():
         num_rows = grouping.num_rows(len(predictions.weight))
@@ -38,7 +39,6 @@ def produce(evidence: Evidence) -> Sections:
         found[part] = {
             groups.column: group_rates(groups, is_positive_R, is_selected_R, weight_R)
             for groups in grouping.groups(evidence.datasets.parts[part], num_rows)
-            if groups.column in columns
         }
         for column, rates in found[part].items():
             _log_gap(part, column, rates)

@@ -34,6 +34,15 @@ class RawRows(NamedTuple):
     labels: np.ndarray
     weight: np.ndarray
 
+    def spread(self, most: int) -> RawRows:
+        """At most so many of them, evenly spread: their order may be that of time or label."""
+        num_rows = len(self.weight)
+        if num_rows <= most:
+            return self
+        places = np.arange(most) * num_rows // most
+        columns = {name: column.take(pa.array(places)) for name, column in self.columns.items()}
+        return RawRows(columns, self.labels[places], self.weight[places])
+
 
 class HeldOut(NamedTuple):
     """What was read of the held-out parts.

@@ -8,7 +8,7 @@ Axes: R rows, V values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,8 +40,13 @@ class RowGroups(NamedTuple):
 class Grouping:
     """How numbers are cut: by the tenths of the first part that is seen, for all parts alike."""
 
-    def __init__(self, config: Config):
-        """Take the columns of one value in a row; the label, the weight and the key are none."""
+    def __init__(self, config: Config, only: Collection[str] | None = None):
+        """Take the columns of one value in a row; the label, the weight and the key are none.
+
+        Args:
+            config: for the columns.
+            only: of these those with such names; None: all.
+        """
         label, schema = config.label, config
         roles = {*label.raw_columns, schema.weight, schema.key}
         several = {
@@ -58,6 +63,8 @@ class Grouping:
         )
         if schema.key in chosen:
             self.names += (str(schema.key),)
+        if only is not None:
+            self.names = tuple(name for name in self.names if name in only)
         self._edges: dict[str, np.ndarray] = {}
 
     def num_rows(self, num_rows: int) -> int:
