@@ -13,6 +13,7 @@ from trainer.insight.evidence import Evidence, Sections
 from trainer.insight.held_out_rows import read_held_out
 from trainer.insight.id_counts import uncounted_ids
 from trainer.insight.importance import (
+    GRID_POINTS,
     MOST_CELLS,
     TOP_COLUMNS,
     partial_dependence,
@@ -52,7 +53,7 @@ def produce(evidence: Evidence) -> Sections:
         maximize=program.objective.maximize,
         seed=config.training.seed,
     )
-    num_top = max(1, min(TOP_COLUMNS, _MOST_ENCODED // (4 * len(rows.columns))))
+    num_top = max(1, min(TOP_COLUMNS, _MOST_ENCODED // (GRID_POINTS * len(rows.columns))))
     top = [item["column"] for item in importance[:num_top]]
     dependence = partial_dependence(rows, top, predictor=answers, objective=program.objective)
     classes = getattr(program.objective.head, "classes", ())
