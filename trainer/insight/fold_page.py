@@ -36,8 +36,8 @@ def fold_sections(report: Found) -> list[Section]:
             values = {f"fold {i}": value for i, value in enumerate(found["values"], 1)}
             single.append({"part": part, "metric": name} | values)
     text = (
-        "The standard error is of the mean over the folds; as they share training rows, it is somewhat "
-        "too small. A difference between two models of less than two of them may be chance."
+        "The standard error is of the mean over the folds; as they share training rows, it is "
+        "somewhat too small. A difference of less than two of them may be chance."
     )
     folders = [f"{folder}/report.html" for folder in report["runs"]]
     return [
