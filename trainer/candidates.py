@@ -10,7 +10,8 @@ and the estimate varies less than with S independent draws.
 
 Rows that tilt the frequencies of the classes, as those of words and products, learn what all
 classes would teach: of 20,000 classes, 1,024 drawn, 1,000 steps of 256 rows, the log loss is 0.3%
-and the accuracy 0.1% below those of the full softmax, and a step 4.1 times as fast. Where a row has
+and the accuracy 0.1% below those of the full softmax; a step is 3 to 4 times as fast, and 8 times
+of 1,024 rows (2 busy cores). Where a row has
 a few likely classes that are rare among all, they are seldom drawn against each other, and it
 learns slowly: log loss 6.2% above, accuracy 35% below (scripts/benchmark_softmax.py,
 --planted=peaked). In the end it is too sure: a draw that stands for many counts for less than these
