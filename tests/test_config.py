@@ -48,6 +48,15 @@ def test_a_config_read_back_is_equal():
     assert parse_config(config.model_dump(mode="json"), "again") == config
 
 
+def test_a_written_config_may_have_the_defaults_of_another_version():
+    values = BASE | {"model": {"num_sampled": 7}}
+    assert "model.num_sampled has an effect with model.softmax sampled only" in _message(values)
+    config = parse_config(values, "model/assets.extra/config.yaml", is_written=True)
+    assert config.model.num_sampled == 7
+    with pytest.raises(UserError, match=r"model\.num_sampled must be"):
+        parse_config(BASE | {"model": {"num_sampled": "x"}}, "run.yaml", is_written=True)
+
+
 def test_sections_are_the_models_of_the_config():
     assert list(SECTIONS) == [
         "data",

@@ -125,3 +125,15 @@ def test_no_rows_give_no_predictions(run_dir):
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(UserError, match=r"config\.yaml"):
         model.load(str(tmp_path))
+
+
+def test_a_model_of_a_version_with_other_defaults_is_read(run_dir, tmp_path):
+    folder = shutil.copytree(run_dir / "model", tmp_path / "model")
+    path = folder / "assets.extra" / "config.yaml"
+    text = path.read_text()
+    assert "num_sampled: 1024" in text  # which has no effect here, and is no mistake
+    path.write_text(text.replace("num_sampled: 1024", "num_sampled: 512"))
+    rows = make_rows()
+    pd.testing.assert_frame_equal(
+        model.load(str(folder)).predict(rows), model.load(str(run_dir)).predict(rows)
+    )

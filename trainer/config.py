@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from trainer.columns import EmbeddedColumn
 from trainer.config_errors import describe_findings
@@ -167,6 +167,10 @@ class OutputConfig(Section):
     )
 
 
+# Context of a validation, see `parse_config`.
+WRITTEN = "written"
+
+
 class Config(Schema):
     """A run: the schema of its table and the sections."""
 
@@ -196,7 +200,9 @@ class Config(Schema):
         return self
 
     @model_validator(mode="after")
-    def _check_sections(self) -> Config:
+    def _check_sections(self, info: ValidationInfo) -> Config:
+        if info.context == WRITTEN:
+            return self
         self.model.check_loss(self.label)
         self.evaluation.check(self)
         self.model.check()
@@ -238,18 +244,20 @@ SECTIONS: dict[str, type[Section]] = {
 }
 
 
-def parse_config(values: dict[str, Any], origin: str) -> Config:
+def parse_config(values: dict[str, Any], origin: str, is_written: bool = False) -> Config:
     """The config that nested `values` describe.
 
     Args:
         values: sections as in the YAML.
         origin: where they come from, for messages, e.g. the path of the YAML.
+        is_written: a run has written them, with all defaults, perhaps of an older version: what has
+            no effect beside the others is no mistake.
 
     Raises:
         UserError: one line that names the dotted key, what is wrong and what is valid.
     """
     try:
-        return Config.model_validate(values)
+        return Config.model_validate(values, context=WRITTEN if is_written else None)
     except ValidationError as error:
         raise UserError(f"{origin}: {describe(error)}") from error
 

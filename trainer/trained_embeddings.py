@@ -140,7 +140,7 @@ def read_model_config(path: str) -> tuple[str, Config]:
             "of a complete run, or of an exported model"
         )
     text = storage.read_text(config_path)
-    return model_dir, parse_config(load_yaml(text, config_path), config_path)
+    return model_dir, parse_config(load_yaml(text, config_path), config_path, is_written=True)
 
 
 def read_encoder(model_dir: str, config: Config) -> tuple[FeatureEncoder, TableStatistics]:
