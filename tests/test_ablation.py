@@ -42,6 +42,7 @@ def flat(values, prefix=""):
             yield f"{prefix}{key}", value
 
 
+@pytest.mark.slow
 def test_a_table_of_the_pieces_that_change_something(tmp_path):
     _, path = make_config(tmp_path)
 

@@ -373,7 +373,7 @@ def sales_flags(tmp_path_factory):
 @pytest.mark.parametrize(
     ("job_file", "victim"),
     [
-        ("job_workers.yaml", "worker-1"),
+        pytest.param("job_workers.yaml", "worker-1", marks=pytest.mark.slow),
         pytest.param("job_parameter_server.yaml", "worker-1", marks=pytest.mark.slow),
         pytest.param("job_parameter_server.yaml", "ps-0", marks=pytest.mark.slow),
     ],

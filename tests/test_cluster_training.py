@@ -71,7 +71,11 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "task", ["regression", "binary", pytest.param("multiclass", marks=pytest.mark.slow)]
+    "task",
+    [
+        "regression",
+        *(pytest.param(task, marks=pytest.mark.slow) for task in ("binary", "multiclass")),
+    ],
 )
 def test_two_devices_and_two_processes_train_as_one(task, alone, tmp_path):
     flags = RUNS[task]

@@ -20,6 +20,7 @@ def compared(tmp_path_factory):
     return folder, done.stdout
 
 
+@pytest.mark.slow
 def test_one_table_of_all_contenders(compared):
     folder, output = compared
     found = json.loads((folder / "run" / "compare.json").read_text())
@@ -29,6 +30,7 @@ def test_one_table_of_all_contenders(compared):
     assert "300 rows; model: mean of 2 seed(s)" in output
 
 
+@pytest.mark.slow
 def test_the_models_figures_are_those_of_its_served_form(compared):
     folder, _ = compared
     found = json.loads((folder / "run" / "compare.json").read_text())["contenders"]["model"]

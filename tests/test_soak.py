@@ -17,6 +17,7 @@ def samples(memory_mb, descriptors=6):
     ]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_and_started_again_loses_and_leaks_nothing(tmp_path):
     command = [sys.executable, "-m", "tests.soak", "--minutes=0.6", f"--output={tmp_path}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

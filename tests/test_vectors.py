@@ -40,7 +40,7 @@ def test_wrong_texts_are_told_beside_good_ones():
 
     vectors, problems = text_vectors(pa.array(texts), V, ())
 
-    assert [tuple(problem) for problem in sorted(problems)] == [
+    assert [(problem.row, problem.reason) for problem in sorted(problems)] == [
         (0, "column v: 3 values instead of 2"),
         (1, "column v: '1;x' is not a list of numbers"),
         (2, "column v: 0 values instead of 2"),
