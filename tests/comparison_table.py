@@ -52,9 +52,7 @@ def make_class_config(folder, num_rows=600):
         "training": {"epochs": 5, "batch_size": 32},
         "output": {"job_dir": str(folder / "run")},
     }
-    path = folder / "classes.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return parse_config(values, "test"), path
+    return _written(folder / "classes.yaml", values)
 
 
 def make_config(folder, num_rows=600, **sections):
@@ -82,6 +80,10 @@ def make_config(folder, num_rows=600, **sections):
         "output": {"job_dir": str(folder / "run")},
         **sections,
     }
-    path = folder / "table.yaml"
+    return _written(folder / "table.yaml", values)
+
+
+def _written(path, values):
+    """The config of these values, and the file that has them."""
     path.write_text(yaml.safe_dump(values))
     return parse_config(values, "test"), path

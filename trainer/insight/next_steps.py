@@ -34,14 +34,14 @@ def _doubts(report: Found) -> Iterator[str]:
             "Hold test rows out, by data.test or data.test_fraction: the weights were chosen on "
             "the validation rows, whose figures are a little too good."
         )
-    yield from _references(report, "test" if metrics.get("test") else "validation")
+    part = "test" if metrics.get("test") else "validation"
+    yield from _references(report, part)
     last, kept = report.get("last_step"), report.get("kept_step")
     if report.get("stopped_by") == "budget" and last and kept == last and metrics.get("validation"):
         yield (
             f"Train for longer, by training.epochs: the last evaluation, at step {last:,}, was the "
             "best."
         )
-    part = "test" if metrics.get("test") else "validation"
     biased = [
         f"{one['column']} = {one['value']}"
         for one in report.get("slices", {}).get(part, [])
